@@ -1,0 +1,79 @@
+"""Wait for video translation jobs from trio programs.
+
+Promptly, with few requests, and never longer than told to. The names below are the
+public interface; they are imported when they are first touched, so that
+`vtrio --version` and the plugins of tools load neither trio nor an HTTP library.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from ._errors import BadAnswer as BadAnswer
+    from ._errors import GaveUp as GaveUp
+    from ._errors import JobCancelled as JobCancelled
+    from ._errors import JobEnded as JobEnded
+    from ._errors import JobFailed as JobFailed
+    from ._errors import JobNotFound as JobNotFound
+    from ._errors import NoAnswer as NoAnswer
+    from ._errors import Redirected as Redirected
+    from ._errors import Refused as Refused
+    from ._errors import RemoteError as RemoteError
+    from ._errors import RequestTimedOut as RequestTimedOut
+    from ._errors import ServerBusy as ServerBusy
+    from ._errors import TransientError as TransientError
+    from ._errors import Unauthorized as Unauthorized
+    from ._errors import Unreachable as Unreachable
+    from ._errors import VtrioError as VtrioError
+    from ._errors import WaitTimeout as WaitTimeout
+    from ._job import Job as Job
+    from ._job import JobProblem as JobProblem
+    from ._job import JobResult as JobResult
+    from ._job import JobStatus as JobStatus
+    from ._receipt import Delay as Delay
+    from ._receipt import DelayReason as DelayReason
+    from ._receipt import Receipt as Receipt
+    from ._source import Answer as Answer
+    from ._source import Capabilities as Capabilities
+    from ._source import StatusSource as StatusSource
+    from .client import VideoTranslationClient as VideoTranslationClient
+    from .schedules import Exponential as Exponential
+    from .schedules import Fixed as Fixed
+    from .schedules import Schedule as Schedule
+
+# Where each name lives.
+_HOMES = {
+    "_errors": (
+        *("BadAnswer", "GaveUp", "JobCancelled", "JobEnded", "JobFailed"),
+        *("JobNotFound", "NoAnswer", "Redirected", "Refused", "RemoteError"),
+        *("RequestTimedOut", "ServerBusy", "TransientError", "Unauthorized"),
+        *("Unreachable", "VtrioError", "WaitTimeout"),
+    ),
+    "_job": ("Job", "JobProblem", "JobResult", "JobStatus"),
+    "_receipt": ("Delay", "DelayReason", "Receipt"),
+    "_source": ("Answer", "Capabilities", "StatusSource"),
+    "client": ("VideoTranslationClient",),
+    "schedules": ("Exponential", "Fixed", "Schedule"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(["__version__", *_HOME_OF])  # noqa: PLE0605 - read from one table
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first touched (PEP 562)."""
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'vtrio' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,32 @@
+"""The callbacks that a wait takes: of the status word, or of the whole job."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+
+from ._job import Job
+
+OnUpdate = Callable[[str], Awaitable[object] | object]
+OnJob = Callable[[Job], Awaitable[object] | object]
+
+
+def with_word(on_update: OnUpdate | None) -> OnJob | None:
+    """Turn a callback that takes the status word into one that takes the job."""
+    if on_update is None:
+        return None
+    return lambda job: on_update(job.word)
+
+
+def both(first: OnJob | None, second: OnJob | None) -> OnJob | None:
+    """Make one callback of two, called in that order."""
+    if first is None or second is None:
+        return first or second
+
+    async def callboth(job: Job) -> None:
+        for callback in (first, second):
+            outcome = callback(job)
+            if inspect.isawaitable(outcome):
+                await outcome
+
+    return callboth

@@ -1,0 +1,403 @@
+"""The rules of one wait: observations in, an instruction out.
+
+A session is told what happened (an answer, a failure, "now", a roll in [0, 1)) and
+says what to do next. It does no I/O, reads no clock, draws no random number and
+writes no log, so that every rule of waiting can be tested as arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, replace
+
+from ._checks import check_count, check_number, shorten
+from ._errors import (
+    JobCancelled,
+    JobEnded,
+    JobFailed,
+    JobNotFound,
+    NoAnswer,
+    Refused,
+    RemoteError,
+    VtrioError,
+    WaitTimeout,
+)
+from ._job import Job, JobStatus
+from ._receipt import Delay, DelayReason, Receipt
+from ._source import Answer, sighted
+from .schedules import Observation, PollState, Schedule
+
+# A server's hint lengthens a delay to this at most: a slip of the pen must not park
+# a wait for a week.
+LONGEST_HINT = 300.0
+# Right after submission a job may not have reached every replica that is asked.
+NOT_FOUND_GRACE = 5.0
+# The last poll starts this long before the deadline, or twice the slowest of the
+# recent answers if that is longer.
+LEAST_MARGIN = 0.020
+RECENT_ANSWERS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When to give up; None is never. Seconds, from the beginning of the wait.
+
+    `max_silence` ends a wait to which nothing has answered for so long;
+    `request_timeout` is what one poll alone may take.
+    """
+
+    max_wait_time: float | None = None
+    max_attempts: int | None = None
+    max_silence: float | None = None
+    request_timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.max_wait_time is not None and self.max_wait_time != math.inf:
+            check_number("max_wait_time", self.max_wait_time, above=0)
+        if self.max_attempts is not None:
+            check_count("max_attempts", self.max_attempts)
+        if self.max_silence is not None:
+            check_number("max_silence", self.max_silence, above=0)
+        check_number("request_timeout", self.request_timeout, above=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the source at this instant; at infinity: never, let the deadline come."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """The wait is over: this is the completed job."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The wait is over: raise this."""
+
+    error: VtrioError
+
+
+Instruction = Ask | Deliver | Stop
+
+
+class Session:
+    """One wait for one job. Instants are the caller's clock, durations seconds.
+
+    Args:
+        job_id: the job, or an empty string where the server has just one.
+        schedule: says how long to pause.
+        limits: say when to give up.
+        started_at: the instant at which the wait begins.
+        last: the job as it was last seen, if it was: the wait goes on from there.
+        key: the class of the job, for schedules and histories that learn.
+        phase: drawn once, in [0, 1).
+        run: what the clock belongs to; sightings of this wait carry it.
+    """
+
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        schedule: Schedule,
+        limits: Limits,
+        started_at: float,
+        last: Job | None = None,
+        key: str = "",
+        phase: float = 0.0,
+        run: object = None,
+    ) -> None:
+        self.job_id = job_id
+        self.limits = limits
+        self._schedule = schedule
+        self._started_at = started_at
+        self._last = last
+        self._key = key
+        self._phase = phase
+        self._run = run
+        self._answer_times = deque[float](maxlen=RECENT_ANSWERS)
+        self._answers = 0
+        self._polls = 0
+        self._errors: list[str] = []
+        self._bytes = 0
+        self._delays: list[Delay] = []
+        self._unknown_words: list[str] = []
+        self._submitted_at: float | None = None
+        self._running_at: float | None = None
+        self._heard_at = started_at
+        self._ended_at: float | None = None
+        self._end_bounds: tuple[float, float] | None = None
+        self._lag: float | None = None
+        self._lag_bounds: tuple[float, float] | None = None
+        limit = limits.max_wait_time
+        self._give_up_at = math.inf if limit is None else started_at + limit
+        self.verdict: Deliver | Stop | None = None
+        """How the wait ended, once it has."""
+
+    @property
+    def deadline(self) -> float:
+        """The instant at which the wait ends whatever happens, as things stand."""
+        return min(self._give_up_at, self._silent_at)
+
+    @property
+    def last(self) -> Job | None:
+        """The job as it was last seen."""
+        return self._last
+
+    @property
+    def unknown_words(self) -> tuple[str, ...]:
+        """The status words heard so far that are none of ours, each once."""
+        return tuple(self._unknown_words)
+
+    def begin(self, *, now: float, roll: float) -> Instruction:
+        """Say how the wait starts: at once, unless there is an answer to start from."""
+        last = self._last
+        if last is not None and last.is_final:
+            return self._conclude(last, now)
+        if last is None or last.seen is None:
+            return Ask(now)
+        # What was seen earlier counts as the first answer, given when it was seen.
+        seen = last.seen
+        self._answers = 1
+        self._answer_times.append(seen.took)
+        self._running_at = seen.at
+        if seen.age is not None:
+            self._submitted_at = seen.at - seen.age
+        return self._pause(roll=roll, now=now, since=seen.at, hint=seen.retry_after)
+
+    def answered(
+        self, answer: Answer, *, asked_at: float, now: float, roll: float
+    ) -> Instruction:
+        """Take in a good answer."""
+        self._count_poll(asked_at, now, size=answer.size, answered=True)
+        if self._submitted_at is None and answer.age is not None:
+            self._submitted_at = now - answer.age
+        if answer.age is None and self._submitted_at is not None:
+            answer = replace(answer, age=now - self._submitted_at)
+        job = self._last = sighted(answer, asked_at=asked_at, now=now, run=self._run)
+        if job.unknown_word is not None and job.unknown_word not in self._unknown_words:
+            self._unknown_words.append(job.unknown_word)
+        if job.is_final:
+            self._note_end(answer, now)
+            return self._conclude(job, now)
+        self._running_at = asked_at
+        return self._pause(roll=roll, now=now, since=now, hint=answer.hint)
+
+    def failed(
+        self, error: RemoteError, *, asked_at: float, now: float, roll: float
+    ) -> Instruction:
+        """Take in a poll that brought no good answer."""
+        replied = error.status_code is not None
+        self._count_poll(asked_at, now, size=error.size, answered=replied)
+        if isinstance(error, Refused) and not self._may_not_be_there_yet(error, now):
+            return self._stop(error, now)
+        self._errors.append(str(error))
+        return self._pause(
+            roll=roll, now=now, since=now, hint=error.hint, after_failure=True
+        )
+
+    def expired(self, *, now: float) -> Stop:
+        """Say how the wait ends, now that its deadline has passed."""
+        waited = now - self._started_at
+        seen = (
+            f"it was last seen {self._last.status}"
+            if self._last
+            else "it never answered"
+        )
+        if self._silent_at < self._give_up_at:
+            return self._stop(
+                NoAnswer(
+                    f"{self._what} has not answered for {self.limits.max_silence:g} s"
+                    f" ({self._errors[-1] if self._errors else 'no error either'});"
+                    " check that the server is there, then wait again"
+                ),
+                now,
+            )
+        return self._stop(
+            WaitTimeout(
+                f"{self._what} was not finished after max_wait_time={waited:g} s and"
+                f" {self._polls} polls ({seen}); wait again to go on"
+            ),
+            now,
+        )
+
+    def receipt(self, *, now: float) -> Receipt:
+        """Say what the wait has cost so far."""
+        return Receipt(
+            job_id=self.job_id,
+            waited=now - self._started_at,
+            polls=self._polls,
+            errors=tuple(self._errors),
+            bytes_received=self._bytes,
+            delays=tuple(self._delays),
+            lag=self._lag,
+            lag_bounds=self._lag_bounds,
+            unknown_words=tuple(self._unknown_words),
+        )
+
+    def observation(self) -> Observation | None:
+        """Say what this wait saw of the job's duration; None where its age is unknown.
+
+        A wait that ended before the job did has seen a lower bound.
+        """
+        if self._submitted_at is None:
+            return None
+        running_at = self._running_at
+        if running_at is None:
+            running_at = self._submitted_at
+        after = max(0.0, running_at - self._submitted_at)
+        until = None
+        if self._end_bounds is not None:
+            first, last = (bound - self._submitted_at for bound in self._end_bounds)
+            after = max(after, first)
+            until = max(after, last)
+        work = self._last.media_seconds if self._last is not None else None
+        return Observation(after=after, until=until, key=self._key, work=work)
+
+    @property
+    def _what(self) -> str:
+        return f"job {self.job_id!r}" if self.job_id else "the job"
+
+    @property
+    def _silent_at(self) -> float:
+        if self.limits.max_silence is None:
+            return math.inf
+        return self._heard_at + self.limits.max_silence
+
+    def _count_poll(
+        self, asked_at: float, now: float, *, size: int, answered: bool
+    ) -> None:
+        self._polls += 1
+        self._answers += 1
+        self._bytes += size
+        if answered:
+            self._heard_at = now
+            self._answer_times.append(now - asked_at)
+
+    def _may_not_be_there_yet(self, error: Refused, now: float) -> bool:
+        return (
+            isinstance(error, JobNotFound)
+            and error.status_code == 404
+            and self._submitted_at is not None
+            and now - self._submitted_at <= NOT_FOUND_GRACE
+        )
+
+    def _note_end(self, answer: Answer, now: float) -> None:
+        running_at = self._running_at
+        if running_at is None:
+            running_at = self._submitted_at
+        if running_at is not None:
+            self._lag_bounds = (0.0, max(0.0, now - running_at))
+            self._end_bounds = (running_at, now)
+        if answer.ended_ago is not None:
+            self._lag = answer.ended_ago
+            ended_at = now - answer.ended_ago
+            self._end_bounds = (ended_at, ended_at)
+
+    def _pause(
+        self,
+        *,
+        roll: float,
+        now: float,
+        since: float,
+        hint: float | None,
+        after_failure: bool = False,
+    ) -> Instruction:
+        """Say when to ask next, `since` the instant from which a delay counts."""
+        attempts = self.limits.max_attempts
+        if attempts is not None and self._polls >= attempts:
+            return self._out_of_attempts(now)
+        delay = self._schedule.delay(self._state(roll=roll, now=since, hint=hint))
+        if not 0 <= delay < math.inf:
+            raise ValueError(
+                f"{shorten(self._schedule)} asked for a delay of {delay!r} s: must be"
+                " a finite number of at least 0"
+            )
+        reason = DelayReason.SCHEDULE
+        if hint is not None and min(hint, LONGEST_HINT) > delay:
+            delay, reason = min(hint, LONGEST_HINT), DelayReason.HINT
+        due_at = max(now, since + delay)
+        last_poll_at = self._give_up_at - self._margin
+        if due_at > last_poll_at:
+            due_at, reason = self._near_the_deadline(
+                due_at, reason, last_poll_at, now=now, after_failure=after_failure
+            )
+        until = min(due_at, self.deadline)
+        self._delays.append(Delay(until - now, reason))
+        return Ask(due_at)
+
+    def _near_the_deadline(
+        self,
+        due_at: float,
+        reason: DelayReason,
+        last_poll_at: float,
+        *,
+        now: float,
+        after_failure: bool,
+    ) -> tuple[float, DelayReason]:
+        """Fit one last poll in before the deadline, and nothing after it.
+
+        A last poll that failed has told nothing, so the schedule may still have its
+        way where it wants to ask again in time.
+        """
+        if last_poll_at > now:
+            return last_poll_at, DelayReason.LAST_POLL
+        if after_failure and due_at <= self._give_up_at - LEAST_MARGIN:
+            return due_at, reason
+        return math.inf, DelayReason.DEADLINE
+
+    @property
+    def _margin(self) -> float:
+        return max(LEAST_MARGIN, 2 * max(self._answer_times, default=0.0))
+
+    def _state(self, *, roll: float, now: float, hint: float | None) -> PollState:
+        began = self._started_at
+        if self._submitted_at is not None:
+            began = min(self._submitted_at, began)
+        return PollState(
+            age=max(0.0, now - began),
+            start_age=self._started_at - began,
+            answers=self._answers,
+            hint=hint,
+            work=self._last.media_seconds if self._last is not None else None,
+            key=self._key,
+            roll=roll,
+            phase=self._phase,
+        )
+
+    def _out_of_attempts(self, now: float) -> Stop:
+        return self._stop(
+            WaitTimeout(
+                f"{self._what} was not finished after max_attempts={self._polls} polls"
+                f" in {now - self._started_at:g} s; wait again to go on"
+            ),
+            now,
+        )
+
+    def _conclude(self, job: Job, now: float) -> Deliver | Stop:
+        if job.status is JobStatus.COMPLETED:
+            self.verdict = Deliver(job)
+            return self.verdict
+        return self._stop(_ending(job, self._what), now)
+
+    def _stop(self, error: VtrioError, now: float) -> Stop:
+        error.job_id = self.job_id or None
+        error.job = self._last
+        error.receipt = self.receipt(now=now)
+        self.verdict = Stop(error)
+        return self.verdict
+
+
+def _ending(job: Job, what: str) -> JobEnded:
+    if job.status is JobStatus.CANCELLED:
+        return JobCancelled(f"{what} was cancelled on the server")
+    problem = job.error
+    if problem is None:
+        return JobFailed(f"{what} ended in error; the server does not say why")
+    detail = f": {problem.detail}" if problem.detail else ""
+    return JobFailed(f"{what} ended in error: {problem.title}{detail}")

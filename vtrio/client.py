@@ -1,0 +1,442 @@
+"""The front door: one client for one translation server."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Literal, Self
+
+import trio
+
+from ._arguments import (
+    check_api_key,
+    check_base_url,
+    check_idempotency_key,
+    check_schedule,
+    check_status_path,
+    check_text,
+    id_of,
+)
+from ._callbacks import OnJob, OnUpdate, both, with_word
+from ._checks import check_number, shorten
+from ._connections import Connections
+from ._download import download
+from ._errors import JobEnded, Refused, RemoteError, RequestTimedOut, WaitTimeout
+from ._job import Job, JobStatus
+from ._names import publish
+from ._poller import poll
+from ._session import Limits, Session
+from ._source import Answer, StatusSource, sighted
+from .schedules import Exponential, History, Schedule
+from .sources._http import library_of
+
+DEFAULT_SCHEDULE = Exponential(1, 1.5, cap=20)
+
+FinalStatus = Literal["completed", "error", "timeout"]
+# Float objects of our own, told apart by identity: whoever passes `schedule` beside a
+# backoff parameter is told so even if the value is the default's, and the signature
+# still shows plain numbers.
+_INITIAL_WAIT_TIME, _BACKOFF_FACTOR, _JITTER = map(float, ("1.0", "2.0", "0.5"))
+
+
+class VideoTranslationClient:
+    """Wait for video translation jobs, promptly, with few requests, never too long.
+
+    Used bare, each call opens a connection of its own; as an `async with` block it
+    keeps its connections until the block ends. The constructor does no I/O.
+
+    Args:
+        base_url: where the server is, such as `http://127.0.0.1:5000`.
+        max_attempts: of `get_status`: polls at most, failed ones too; None for no limit.
+        max_wait_time: of `get_status`: seconds at most; None for no limit.
+        initial_wait_time: of `get_status`: seconds after the first poll.
+        backoff_factor: of `get_status`: what each wait is multiplied with for the next.
+        jitter: of `get_status`: a uniform draw from ± so many seconds is added to
+            each wait, never below 0.
+        request_timeout: seconds that one request may take, of `submit` and `download`
+            apart, which may be silent for 60 s but take as long as they need.
+        status_path: where `get_status` and `wait` ask instead, for servers that
+            answer `{"result": WORD}` and know ids: such as `/jobs/{id}/status`.
+        api_key: sent as a bearer token, to this server alone.
+        schedule: when to ask, for `wait` and `get_status` alike, in place of the
+            backoff parameters.
+        http: an `httpx.AsyncClient` or `httpx2.AsyncClient` of your own to send
+            requests with; it is never closed.
+        source: where to ask for the status instead; see `StatusSource`.
+        history: takes in what each wait has seen of its job's duration.
+        rng: draws what is random in the waits.
+
+    Raises:
+        ValueError: naming the parameter, the value and what is allowed.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        max_attempts: int | None = 10,
+        max_wait_time: float | None = 60,
+        initial_wait_time: float = _INITIAL_WAIT_TIME,
+        backoff_factor: float = _BACKOFF_FACTOR,
+        jitter: float = _JITTER,
+        *,
+        request_timeout: float = 10.0,
+        status_path: str | None = None,
+        api_key: str | None = None,
+        schedule: Schedule | None = None,
+        http: Any = None,
+        source: StatusSource | None = None,
+        history: History | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._base_url = check_base_url(base_url)
+        self._limits = Limits(
+            max_wait_time=max_wait_time,
+            max_attempts=max_attempts,
+            request_timeout=request_timeout,
+        )
+        check_number("initial_wait_time", initial_wait_time, least=0)
+        check_number("backoff_factor", backoff_factor, least=1)
+        check_number("jitter", jitter, least=0)
+        if schedule is not None:
+            given = {
+                "initial_wait_time": (initial_wait_time, _INITIAL_WAIT_TIME),
+                "backoff_factor": (backoff_factor, _BACKOFF_FACTOR),
+                "jitter": (jitter, _JITTER),
+            }
+            backoff = {k: v for k, (v, own) in given.items() if v is not own}
+            check_schedule(schedule, backoff)
+        if status_path is not None:
+            check_status_path(status_path)
+        if source is not None and not isinstance(source, StatusSource):
+            raise ValueError(
+                f"source={shorten(source)} is not allowed: must have `capabilities` and"
+                " an async `status(job_id)`; see vtrio.StatusSource"
+            )
+        if http is not None:
+            library_of(http)
+        self._backoff = Exponential(
+            initial_wait_time, backoff_factor, jitter=jitter, from_age=False
+        )
+        self._schedule = schedule
+        self._history = history
+        self._rng = rng if rng is not None else random.Random()
+        self._connections = Connections(
+            self._base_url,
+            api_key=check_api_key(api_key),
+            http=http,
+            source=source,
+            status_path=status_path,
+        )
+
+    def __repr__(self) -> str:
+        state = "open" if self._connections.are_kept else "bare"
+        return f"<VideoTranslationClient {self._base_url} ({state})>"
+
+    async def __aenter__(self) -> Self:
+        _require_trio()
+        await self._connections.keep()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._connections.drop()
+
+    async def get_status(
+        self, job_id: Job | str | None = None, *, on_update: OnUpdate | None = None
+    ) -> FinalStatus:
+        """Ask until the job is over or a limit is reached, and say how it ended.
+
+        Asks at once, then after `initial_wait_time * backoff_factor**(k - 1)` plus
+        jitter seconds, k the number of polls so far. Returns at `max_wait_time`,
+        never later, and never earlier without a final status while attempts are
+        left; just before it, one last poll is made.
+
+        Args:
+            job_id: the job; None asks `GET {base_url}/status`, of a server that has
+                just one.
+            on_update: called with the status word of every answer, and awaited if it
+                can be. Its time counts; what it raises ends the wait.
+
+        Returns:
+            `'completed'`, `'error'` (a cancelled job too) or `'timeout'`.
+
+        Raises:
+            Refused: the server will not answer, and asking again would not help.
+        """
+        _require_trio()
+        schedule = self._schedule if self._schedule is not None else self._backoff
+        try:
+            await self._wait(
+                "" if job_id is None else id_of(job_id),
+                schedule=schedule,
+                limits=self._limits,
+                on_job=with_word(on_update),
+            )
+        except JobEnded:
+            return "error"
+        except WaitTimeout:
+            return "timeout"
+        return "completed"
+
+    async def submit(
+        self,
+        video: str | os.PathLike[str] | IO[bytes],
+        to: str,
+        *,
+        source_language: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Send a video to be translated, and return the job.
+
+        The file is streamed, never read whole. If this is cancelled, or fails with a
+        `TransientError`, the server may have taken the job all the same: submitting
+        again with the same key (`error.idempotency_key`) gives that job back instead
+        of making a second one.
+
+        Args:
+            video: a path, or a binary file.
+            to: the target language, such as `pt`.
+            source_language: what is spoken in it; None lets the server find out.
+            idempotency_key: yours, or a fresh one.
+
+        Raises:
+            TransientError: there was no good answer.
+            Refused: the server will not take it.
+            OSError: the file cannot be read.
+        """
+        _require_trio()
+        fields = {"target_language": check_text("to", to)}
+        if source_language is not None:
+            fields["source_language"] = check_text("source_language", source_language)
+        key = check_idempotency_key(idempotency_key or uuid.uuid4().hex)
+        opened, name = await _open_video(video)
+        try:
+            async with self._connections.translations() as source:
+                answer = await source.submit(
+                    opened, name=name, fields=fields, idempotency_key=key
+                )
+        except RemoteError as error:
+            error.idempotency_key = key
+            raise
+        finally:
+            if opened is not video:
+                opened.close()
+        age = 0.0 if answer.age is None else answer.age
+        return _sighted(replace(answer, age=age), asked_at=trio.current_time())
+
+    async def get_job(self, job: Job | str) -> Job:
+        """Ask once how a job stands.
+
+        Raises:
+            TransientError: no good answer this time.
+            Refused: there will be none.
+        """
+        _require_trio()
+        async with self._connections.asking() as source:
+            return await self._once(source.status, id_of(job))
+
+    async def wait(
+        self,
+        job: Job | str,
+        *,
+        max_wait_time: float | None = None,
+        max_attempts: int | None = None,
+        max_silence: float | None = None,
+        on_update: OnUpdate | None = None,
+        on_job: OnJob | None = None,
+        key: str = "",
+    ) -> Job:
+        """Wait until the job is over, and return it if it is completed.
+
+        Has no limit unless given one. Given a `Job` of this run, it goes on from when
+        that was seen; given an id, it asks at once. If cancelled, nothing is left
+        behind, and the job runs on: `cancel` ends it, another `wait` takes it up.
+
+        Args:
+            job: the job, or its id.
+            max_wait_time: seconds from now.
+            max_attempts: polls, failed ones too.
+            max_silence: seconds without any answer.
+            on_update: called with the status word of every answer; see `get_status`.
+            on_job: called with the whole `Job` of every answer, likewise.
+            key: the class of the job, for schedules and histories that learn.
+
+        Raises:
+            JobFailed, JobCancelled: the job ended so.
+            WaitTimeout: `max_wait_time` or `max_attempts` was reached.
+            NoAnswer: `max_silence` was reached.
+            Refused: the server will not answer, and asking again would not help.
+                Each carries the last `Job` and the `Receipt`.
+        """
+        _require_trio()
+        limits = replace(
+            self._limits,
+            max_wait_time=max_wait_time,
+            max_attempts=max_attempts,
+            max_silence=max_silence,
+        )
+        schedule = self._schedule if self._schedule is not None else DEFAULT_SCHEDULE
+        callback = both(with_word(on_update), on_job)
+        return await self._wait(
+            job, schedule=schedule, limits=limits, on_job=callback, key=key
+        )
+
+    async def download(
+        self,
+        job: Job | str,
+        path: str | os.PathLike[str],
+        *,
+        what: Literal["video", "subtitles"] = "video",
+    ) -> Path:
+        """Fetch the result of a completed job, and return where it lies.
+
+        Streamed to `path` with `.part` appended, taken up again where it broke, here
+        or in a later call, checked for its length, and renamed when whole. If
+        cancelled, the part stays.
+
+        Raises:
+            ValueError: the job is not completed, or has no such result.
+            TransientError: it broke too often without a new byte.
+            Refused: the server will not give it.
+            OSError: the file cannot be written.
+        """
+        _require_trio()
+        if what not in {"video", "subtitles"}:
+            raise ValueError(
+                f"what={shorten(what)} is not allowed: must be 'video' or 'subtitles'"
+            )
+        target = Path(path)
+        if await trio.Path(target).is_dir():
+            raise IsADirectoryError(f"{str(target)!r} is a folder; name a file in it")
+        asked = isinstance(job, str)
+        if isinstance(job, str):
+            job = await self.get_job(job)
+        async with self._connections.translations() as source:
+            try:
+                await download(source, _url_of(job, what), target, rng=self._rng)
+            except Refused:
+                if asked:
+                    raise
+                # A link may have expired since the job was seen; a fresh one may not.
+                fresh = await self.get_job(job.id)
+                if fresh.result == job.result:
+                    raise
+                await download(source, _url_of(fresh, what), target, rng=self._rng)
+        return target
+
+    async def cancel(self, job: Job | str) -> Job:
+        """Cancel a job on the server, and return it as it then stands.
+
+        A job that has ended already stays as it is.
+
+        Raises:
+            TransientError: no good answer; it may be cancelled all the same.
+            Refused: the server will not do it.
+        """
+        _require_trio()
+        async with self._connections.translations() as source:
+            return await self._once(source.cancel, id_of(job))
+
+    async def _once(self, ask: Callable[[str], Awaitable[Answer]], job_id: str) -> Job:
+        """Ask a single time, within what one request may take."""
+        asked_at = trio.current_time()
+        limit = self._limits.request_timeout
+        with trio.move_on_after(limit):
+            return _sighted(await ask(job_id), asked_at=asked_at)
+        raise RequestTimedOut(
+            f"{self._base_url} gave no answer about job {job_id!r} within"
+            f" request_timeout={limit:g} s",
+            job_id=job_id,
+        )
+
+    async def _wait(
+        self,
+        job: Job | str,
+        *,
+        schedule: Schedule,
+        limits: Limits,
+        on_job: OnJob | None,
+        key: str = "",
+    ) -> Job:
+        await trio.lowlevel.checkpoint()
+        session = Session(
+            job_id=job if job == "" else id_of(job),
+            schedule=schedule,
+            limits=limits,
+            started_at=trio.current_time(),
+            last=_of_this_run(job),
+            key=key,
+            phase=0.0 if schedule is self._backoff else self._rng.random(),
+            run=trio.lowlevel.current_trio_token(),
+        )
+        async with self._connections.asking(has_id=bool(session.job_id)) as source:
+            try:
+                return await poll(source, session, rng=self._rng, on_answer=on_job)
+            finally:
+                observation = session.observation()
+                if self._history is not None and observation is not None:
+                    self._history.observe(observation)
+
+
+def _sighted(answer: Answer, *, asked_at: float) -> Job:
+    now, run = trio.current_time(), trio.lowlevel.current_trio_token()
+    return sighted(answer, asked_at=asked_at, now=now, run=run)
+
+
+def _require_trio() -> None:
+    if not trio.lowlevel.in_trio_task():
+        raise RuntimeError(
+            "vtrio runs under trio only; start your program with trio.run(main)"
+        )
+
+
+def _of_this_run(job: Job | str) -> Job | None:
+    """Return what is known of a job; when it was seen counts in this run alone."""
+    if isinstance(job, str):
+        return None
+    if job.seen is not None and job.seen.run is not trio.lowlevel.current_trio_token():
+        return replace(job, seen=None)
+    return job
+
+
+async def _open_video(
+    video: str | os.PathLike[str] | IO[bytes],
+) -> tuple[IO[bytes], str]:
+    if isinstance(video, (str, os.PathLike)):
+        path = Path(video)
+        return await trio.to_thread.run_sync(path.open, "rb"), path.name
+    if not hasattr(video, "read") or isinstance(video, io.TextIOBase):
+        raise ValueError(
+            f"video={shorten(video)} is not allowed: must be a path or a file opened"
+            " in binary mode"
+        )
+    name = getattr(video, "name", None)
+    return video, Path(name).name if isinstance(name, str) else "video"
+
+
+def _url_of(job: Job, what: str) -> str:
+    if job.status is not JobStatus.COMPLETED:
+        raise ValueError(
+            f"job={job.id!r} is {job.status} and has no {what} yet: must be completed;"
+            " wait for it first"
+        )
+    result = job.result
+    url = None
+    if result is not None:
+        url = result.video_url if what == "video" else result.subtitles_url
+    if url is None:
+        raise ValueError(f"job={job.id!r} is completed, but has no {what}")
+    return url
+
+
+publish(VideoTranslationClient)

@@ -1,0 +1,16 @@
+"""When to ask next.
+
+A schedule is a value with one method, `delay`, that users can implement; see
+`Schedule`. What learns takes in observations separately; see `History`.
+"""
+
+from __future__ import annotations
+
+from .._names import publish
+from ._base import History, Observation, PollState, Schedule
+from ._exponential import Exponential
+from ._fixed import Fixed
+
+__all__ = ["Exponential", "Fixed", "History", "Observation", "PollState", "Schedule"]
+
+publish(Exponential, Fixed, Schedule)

@@ -1,0 +1,381 @@
+"""The one way to an HTTP server: requests out, bounded answers in, errors mapped.
+
+Works over an `httpx.AsyncClient` or an `httpx2.AsyncClient`, which share their
+interface but not their exceptions.
+"""
+
+from __future__ import annotations
+
+import functools
+import ssl
+import sys
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote, urljoin, urlsplit
+from urllib.request import getproxies
+
+import httpx
+import trio
+
+from .._checks import shorten
+from .._errors import (
+    BadAnswer,
+    JobNotFound,
+    Redirected,
+    Refused,
+    RemoteError,
+    ServerBusy,
+    Unauthorized,
+    Unreachable,
+)
+from .._version import __version__
+from ._documents import parse_object
+from ._headers import parse_retry_after, parse_seconds
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+STATUS_LIMIT = 1024 * 1024
+# Closing a connection needs no round trip; a second is generous.
+CLEAN_UP_TIME = 1.0
+# Transfers have no limit on their length, only on silence.
+TRANSFER_TIMEOUT = (10.0, 60.0, 60.0, None)  # connect, read, write, pool
+
+_T = TypeVar("_T")
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    """Make the TLS context once a process: it holds the loop up for some 20 ms."""
+    return httpx.create_ssl_context()
+
+
+def quote_id(job_id: str) -> str:
+    """Make an id safe as one segment of a path."""
+    quoted = quote(job_id, safe="")
+    # A segment of dots alone would mean another place.
+    return quoted.replace(".", "%2E") if set(quoted) == {"."} else quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One whole answer whose status code was a good one."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def hint(self) -> float | None:
+        """The pause that the server asks for, in seconds."""
+        return _hint(self.headers)
+
+    def seconds(self, header: str) -> float | None:
+        """Read a header that carries decimal seconds."""
+        return parse_seconds(self.headers.get(header))
+
+    def parse(self, parser: Callable[[bytes], _T]) -> _T:
+        """Read the body, giving what is known of the answer to an error."""
+        try:
+            return parser(self.body)
+        except BadAnswer as error:
+            error.status_code = self.status
+            error.size = len(self.body)
+            error.hint = self.hint
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A multipart body: its headers, and its chunks, read from the files as they go."""
+
+    headers: Mapping[str, str]
+    stream: Iterable[bytes]
+
+
+class HttpEdge:
+    """The way to one server; a block that owns its connections.
+
+    Args:
+        base_url: where the server is.
+        api_key: sent as a bearer token, to that server alone.
+        http: a client of the caller's own, which is used and never closed.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        http: Any = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._origin = _origin(base_url)
+        self._given = http
+        self._library = library_of(http) if http is not None else httpx
+        self._own: dict[str, httpx.AsyncClient] = {}
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"vtrio/{__version__}",
+        }
+        self._authorization = (
+            {} if not api_key else {"Authorization": f"Bearer {api_key}"}
+        )
+
+    async def __aenter__(self) -> Self:
+        await trio.lowlevel.checkpoint()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with trio.move_on_after(CLEAN_UP_TIME, shield=True):
+            while self._own:
+                _, client = self._own.popitem()
+                await client.aclose()
+
+    def url(self, path: str) -> str:
+        """Resolve a path below the base address; an absolute address stays as it is.
+
+        A reference that begins with `/v1/` is taken below the base address too, so
+        that a server can be mounted behind a prefix.
+        """
+        if urlsplit(path).scheme:
+            return path
+        return urljoin(f"{self.base_url}/", path.lstrip("/"))
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limit: int = STATUS_LIMIT,
+        **request: Any,
+    ) -> Reply:
+        """Send one request and read its answer, `limit` bytes at most.
+
+        Raises:
+            TransientError: no answer, or none that is whole and good.
+            Refused: an answer that asking again will not better.
+        """
+        url = self.url(path)
+        request.setdefault("timeout", None)
+        try:
+            response = await self._send(method, url, headers, request)
+            body = await _read(response, limit)
+        except self._library.TransportError as error:
+            raise _unreachable(url, error) from error
+        return self._accept(Reply(response.status_code, response.headers, body), url)
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, headers: Mapping[str, str]
+    ) -> AsyncIterator[tuple[Reply, AsyncIterator[bytes]]]:
+        """Open an answer of any length; the reply's own body stays empty.
+
+        Transport errors inside the block are mapped like those of `ask`.
+        """
+        url = self.url(path)
+        try:
+            response = await self._send(
+                "GET", url, {"Accept": "*/*", **headers}, {"timeout": TRANSFER_TIMEOUT}
+            )
+            try:
+                if response.status_code >= 300:
+                    body = await _read(response, STATUS_LIMIT)
+                    self._accept(
+                        Reply(response.status_code, response.headers, body), url
+                    )
+                reply = Reply(response.status_code, response.headers, b"")
+                yield reply, response.aiter_raw()
+            finally:
+                with trio.move_on_after(CLEAN_UP_TIME, shield=True):
+                    await response.aclose()
+        except self._library.TransportError as error:
+            raise _unreachable(url, error) from error
+
+    def frame(self, fields: Mapping[str, str], files: Mapping[str, Any]) -> Framed:
+        """Build a multipart request for its framing: headers, and a stream of bytes."""
+        client = self._client(self.base_url)
+        framed = client.build_request("POST", self.base_url, data=fields, files=files)
+        kept = {"content-type", "content-length", "transfer-encoding"}
+        headers = {k: v for k, v in framed.headers.items() if k.lower() in kept}
+        return Framed(headers, framed.stream)
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        request: dict[str, Any],
+    ) -> Any:
+        client = self._client(url)
+        # The key goes to the server that it belongs to, not wherever a link leads.
+        key = self._authorization if _origin(url) == self._origin else {}
+        built = client.build_request(
+            method, url, headers={**self._headers, **key, **(headers or {})}, **request
+        )
+        return await client.send(built, stream=True, follow_redirects=False)
+
+    def _client(self, url: str) -> Any:
+        if self._given is not None:
+            return self._given
+        scheme = urlsplit(url).scheme
+        client = self._own.get(scheme)
+        if client is None:
+            # Without TLS there is nothing to verify; a proxy may bring it back.
+            verify = _tls_context() if scheme == "https" or getproxies() else False
+            # The poller's cancel scope is the limit, and a tighter one.
+            client = httpx.AsyncClient(verify=verify, timeout=None)  # noqa: S113
+            self._own[scheme] = client
+        return client
+
+    def _accept(self, reply: Reply, url: str) -> Reply:
+        """Let a good answer through; raise what any other means."""
+        if 200 <= reply.status < 300:
+            return reply
+        error = _refusal(reply, url, has_key=bool(self._authorization))
+        error.status_code = reply.status
+        error.hint = reply.hint
+        error.size = len(reply.body)
+        raise error
+
+
+def library_of(client: object) -> ModuleType:
+    """Tell which library a client comes from: its exceptions live there.
+
+    Raises:
+        ValueError: it is no client that we know.
+    """
+    for base in type(client).__mro__:
+        name = base.__module__.partition(".")[0]
+        if base.__name__ == "AsyncClient" and name in {"httpx", "httpx2"}:
+            return sys.modules[name]
+    raise ValueError(
+        f"http={shorten(client)} is not allowed: must be an httpx.AsyncClient or an"
+        " httpx2.AsyncClient"
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, port
+
+
+def _hint(headers: Mapping[str, str]) -> float | None:
+    return parse_retry_after(headers.get("Retry-After"), date=headers.get("Date"))
+
+
+def _unreachable(url: str, error: Exception) -> Unreachable:
+    text = str(error) or type(error).__name__
+    return Unreachable(f"{url} cannot be reached or hung up: {text}")
+
+
+def _refusal(reply: Reply, url: str, *, has_key: bool) -> RemoteError:
+    """Say what an answer that is not a good one means. The table of HTTP statuses."""
+    status = reply.status
+    said = f"{url} answered {status}{_problem_text(reply)}"
+    if status in {408, 425, 429} or status >= 500:
+        return ServerBusy(said)
+    if status == 304 or status < 300:
+        return BadAnswer(said)
+    if status < 400:
+        target = reply.headers.get("Location", "nowhere")
+        return Redirected(
+            f"{said} with a redirect to {shorten(target)}, which is not followed; if"
+            " that is the server, give its address as base_url"
+        )
+    if status == 401:
+        step = "check the api_key" if has_key else "give the client an api_key"
+        return Unauthorized(f"{said}; {step}")
+    if status == 403:
+        return Unauthorized(f"{said}; ask for an api_key that may do this")
+    if status in {404, 410}:
+        return JobNotFound(f"{said}; check the job's id, and base_url")
+    return Refused(f"{said}; the request must change before it is sent again")
+
+
+def _problem_text(reply: Reply) -> str:
+    """Quote a problem document (RFC 9457), where the answer is one."""
+    try:
+        document = parse_object(reply.body)
+    except BadAnswer:
+        return ""
+    texts = [document.get("title"), document.get("detail")]
+    told = ": ".join(text for text in texts if isinstance(text, str) and text)
+    return f" ({shorten(told, 300)})" if told else ""
+
+
+async def _read(response: Any, limit: int) -> bytes:
+    """Read a body, `limit` bytes at most, before and after inflating.
+
+    Reading to the end gives the connection back; anything else closes it.
+
+    Raises:
+        BadAnswer: it is longer, or packed in a way that was not asked for.
+    """
+    received = 0
+    chunks = []
+    try:
+        inflate = _inflater(response.headers.get("Content-Encoding"), limit)
+        async for chunk in response.aiter_raw():
+            received += len(chunk)
+            if received > limit:
+                raise BadAnswer(f"the answer is longer than {limit} bytes")
+            chunks.append(chunk if inflate is None else inflate.feed(chunk))
+        if inflate is not None:
+            inflate.finish()
+    except BaseException as error:
+        with trio.move_on_after(CLEAN_UP_TIME, shield=True):
+            await response.aclose()
+        if isinstance(error, BadAnswer):
+            error.status_code = response.status_code
+            error.hint = _hint(response.headers)
+            error.size = received
+        raise
+    return b"".join(chunks)
+
+
+class _Inflater:
+    """Unpack gzip or zlib, and stop at a limit: 510 kB can become 512 MiB."""
+
+    def __init__(self, limit: int) -> None:
+        self._zlib = zlib.decompressobj(wbits=47)  # 32 + 15: either header
+        self._left = limit
+
+    def feed(self, chunk: bytes) -> bytes:
+        try:
+            data = self._zlib.decompress(chunk, self._left + 1)
+        except zlib.error as error:
+            raise BadAnswer(f"the compressed answer is broken: {error}") from error
+        self._left -= len(data)
+        if self._left < 0:
+            raise BadAnswer("the answer inflates beyond the limit")
+        return data
+
+    def finish(self) -> None:
+        if not self._zlib.eof:
+            raise BadAnswer("the compressed answer is cut short")
+
+
+def _inflater(encoding: str | None, limit: int) -> _Inflater | None:
+    match (encoding or "identity").strip().lower():
+        case "identity":
+            return None
+        case "gzip" | "x-gzip" | "deflate":
+            return _Inflater(limit)
+        case other:
+            raise BadAnswer(
+                f"the answer is packed with {shorten(other)}, though identity was asked"
+            )
