@@ -60,7 +60,8 @@ def test_errors_survive_pickling() -> None:
     receipt = vtrio.Receipt(job_id="j1", waited=2.0, polls=3)
     error = vtrio.WaitTimeout("late", job_id="j1", job=job, receipt=receipt)
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301
-    assert isinstance(copy, TimeoutError)
+    assert isinstance(error, TimeoutError)
+    assert type(copy) is vtrio.WaitTimeout
     assert (str(copy), copy.job_id, copy.job, copy.receipt) == (
         "late",
         "j1",

@@ -33,7 +33,8 @@ def test_a_move_is_allowed_exactly_where_the_table_leads(
 
 def test_a_status_is_the_word_itself() -> None:
     """A program may compare with plain words."""
-    assert JobStatus.COMPLETED == "completed"
+    word: str = JobStatus.COMPLETED
+    assert word == "completed"
     assert f"{JobStatus.ERROR}" == "error"
 
 

@@ -121,7 +121,10 @@ def _arguments(schedule: Schedule) -> tuple[float, ...]:
         (lambda: Exponential(1, 0.5), "factor=0.5 .* at least 1"),
         (lambda: Exponential(1, 2, cap=-1), "cap=-1"),
         (lambda: Exponential(1, 2, jitter=math.nan), "jitter=nan"),
-        (lambda: Exponential("1"), "initial='1' .* must be a finite number"),
+        (
+            lambda: Exponential("1"),  # type: ignore[arg-type]
+            "initial='1' .* must be a finite number",
+        ),
         (lambda: Exponential(True), "initial=True"),
     ],
 )

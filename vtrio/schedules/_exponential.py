@@ -61,6 +61,6 @@ class Exponential:
     def _steps_before(self, age: float) -> int:
         if age <= 0 or self.initial == 0 or self.factor == 1:
             return 0
-        return int(
-            math.log1p(age * (self.factor - 1) / self.initial) // math.log(self.factor)
-        )
+        # An initial delay may be so small that the division overflows.
+        grown = min(age * (self.factor - 1) / self.initial, 1e300)
+        return int(math.log1p(grown) // math.log(self.factor))
