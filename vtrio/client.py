@@ -178,6 +178,7 @@ class VideoTranslationClient:
         try:
             await self._wait(
                 "" if job_id is None else id_of(job_id),
+                last=None,
                 schedule=schedule,
                 limits=self._limits,
                 on_job=with_word(on_update),
@@ -288,7 +289,12 @@ class VideoTranslationClient:
         schedule = self._schedule if self._schedule is not None else DEFAULT_SCHEDULE
         callback = both(with_word(on_update), on_job)
         return await self._wait(
-            job, schedule=schedule, limits=limits, on_job=callback, key=key
+            id_of(job),
+            last=_of_this_run(job),
+            schedule=schedule,
+            limits=limits,
+            on_job=callback,
+            key=key,
         )
 
     async def download(
@@ -361,8 +367,9 @@ class VideoTranslationClient:
 
     async def _wait(
         self,
-        job: Job | str,
+        job_id: str,
         *,
+        last: Job | None,
         schedule: Schedule,
         limits: Limits,
         on_job: OnJob | None,
@@ -370,16 +377,16 @@ class VideoTranslationClient:
     ) -> Job:
         await trio.lowlevel.checkpoint()
         session = Session(
-            job_id=job if job == "" else id_of(job),
+            job_id=job_id,
             schedule=schedule,
             limits=limits,
             started_at=trio.current_time(),
-            last=_of_this_run(job),
+            last=last,
             key=key,
             phase=0.0 if schedule is self._backoff else self._rng.random(),
             run=trio.lowlevel.current_trio_token(),
         )
-        async with self._connections.asking(has_id=bool(session.job_id)) as source:
+        async with self._connections.asking(has_id=bool(job_id)) as source:
             try:
                 return await poll(source, session, rng=self._rng, on_answer=on_job)
             finally:

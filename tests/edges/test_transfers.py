@@ -1,0 +1,418 @@
+"""Submitting and downloading: streamed, keyed, resumed, checked."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from vtrio import (
+    BadAnswer,
+    Job,
+    JobNotFound,
+    JobResult,
+    JobStatus,
+    Refused,
+    ServerBusy,
+    Unauthorized,
+    Unreachable,
+)
+
+Make = Callable[..., Any]
+VIDEO = bytes(range(256)) * 1000
+ETAG = '"v1"'
+
+
+def a_job(**members: object) -> Job:
+    """Make a completed job with a result."""
+    result = JobResult(video_url="/v1/translations/j1/video", subtitles_url="/s")
+    given = {"id": "j1", "status": JobStatus.COMPLETED, "result": result, **members}
+    return Job(**given)  # type: ignore[arg-type]
+
+
+async def breaking(data: bytes, error: Exception | None) -> AsyncIterator[bytes]:
+    """Send bytes, then break."""
+    for start in range(0, len(data), 10_000):
+        yield data[start : start + 10_000]
+    if error is not None:
+        raise error
+
+
+@pytest.fixture
+def results(fake_server: Make, library: ModuleType) -> Make:
+    """Make a server of one result whose connection breaks after so many bytes each."""
+
+    def make(
+        *breaks: int, etags: tuple[str, ...] = (ETAG,), ranges: bool = True
+    ) -> object:
+        left, tags = list(breaks), list(etags)
+
+        def answer(request: Any) -> object:
+            etag = tags.pop(0) if len(tags) > 1 else tags[0]
+            asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
+            same = request.headers.get("If-Range") == etag
+            begin = int(asked[1]) if asked and same and ranges else 0
+            body = VIDEO[begin:]
+            headers = {"ETag": etag, "Content-Length": str(len(body))}
+            if begin:
+                headers["Content-Range"] = (
+                    f"bytes {begin}-{len(VIDEO) - 1}/{len(VIDEO)}"
+                )
+            error = None
+            if left:
+                body, error = body[: left.pop(0)], library.ReadError("reset")
+            return library.Response(
+                206 if begin else 200, content=breaking(body, error), headers=headers
+            )
+
+        return fake_server(answer)
+
+    return make
+
+
+async def test_a_result_is_fetched_whole(
+    results: Make, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """It gets its name when it is whole, and nothing stays beside it."""
+    server = results()
+    target = tmp_path / "out.mp4"
+    assert await server.client().download(a_job(), target) == target
+    assert target.read_bytes() == VIDEO
+    assert list(tmp_path.iterdir()) == [target]
+    url = "http://translations.example/v1/translations/j1/video"
+    assert [str(request.url) for request in server.requests] == [url]
+    assert server.requests[0].headers["Accept-Encoding"] == "identity"
+
+
+async def test_a_broken_transfer_goes_on_where_it_broke(
+    results: Make, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """With Range and If-Range; no byte is fetched twice."""
+    server = results(100_000, 50_000, 20_000)
+    target = tmp_path / "out.mp4"
+    await server.client().download(a_job(), target)
+    assert target.read_bytes() == VIDEO
+    asked = [request.headers.get("Range") for request in server.requests]
+    assert asked == [None, "bytes=100000-", "bytes=150000-", "bytes=170000-"]
+    assert server.requests[1].headers["If-Range"] == ETAG
+
+
+async def test_a_later_call_goes_on_where_an_earlier_one_was_cancelled(
+    results: Make, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The part stays, with what it is a part of."""
+    target = tmp_path / "out.mp4"
+    first = results(30_000)
+    breaking_off = first.answer
+    with trio.CancelScope() as scope:
+
+        async def answer(request: Any) -> object:
+            if len(first.requests) == 2:
+                scope.cancel()
+                await trio.lowlevel.checkpoint()
+            return breaking_off(request)
+
+        first.answer = answer
+        await first.client().download(a_job(), target)
+    assert scope.cancelled_caught
+    assert not target.exists()
+    server = results()
+    await server.client().download(a_job(), target)
+    assert server.requests[0].headers["Range"] == "bytes=30000-"
+    assert target.read_bytes() == VIDEO
+
+
+async def test_a_part_of_something_else_is_not_gone_on_with(
+    results: Make, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """If the result has changed, the transfer starts again."""
+    server = results(30_000, etags=('"old"', '"new"'))
+    target = tmp_path / "out.mp4"
+    await server.client().download(a_job(), target)
+    assert target.read_bytes() == VIDEO
+    assert len(server.requests) == 2
+
+
+async def test_a_server_without_ranges_is_asked_from_the_start(
+    results: Make, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A whole answer to a question for a part is taken as a whole."""
+    target = tmp_path / "out.mp4"
+    await results(30_000, ranges=False).client().download(a_job(), target)
+    assert target.read_bytes() == VIDEO
+
+
+async def test_a_part_longer_than_the_whole_is_dropped(
+    fake_server: Make, library: ModuleType, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """416 says that what we have is no part of it."""
+    (tmp_path / "out.mp4.part").write_bytes(VIDEO + b"more")
+    (tmp_path / "out.mp4.part.etag").write_text(ETAG)
+
+    def answer(request: Any) -> object:
+        if "Range" in request.headers:
+            return library.Response(
+                416, headers={"Content-Range": f"bytes */{len(VIDEO)}"}
+            )
+        return library.Response(200, content=breaking(VIDEO, None))
+
+    target = tmp_path / "out.mp4"
+    await fake_server(answer).client().download(a_job(), target)
+    assert target.read_bytes() == VIDEO
+
+
+async def test_a_transfer_without_progress_is_given_up(
+    results: Make, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Six times in a row without a new byte; the part stays for a later call."""
+    server = results(30_000, *[0] * 20)
+    with pytest.raises(Unreachable, match="reset"):
+        await server.client().download(a_job(), tmp_path / "out.mp4")
+    assert len(server.requests) == 6
+    assert (tmp_path / "out.mp4.part").stat().st_size == 30_000
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({"Content-Length": "999999"}, "256000 bytes came where 999999"),
+        ({"Content-Length": "10"}, "256000 bytes came where 10"),
+        ({"Content-Encoding": "gzip"}, "compressed, though identity was asked"),
+    ],
+)
+async def test_a_file_of_the_wrong_length_is_no_result(
+    headers: dict[str, str],
+    told: str,
+    fake_server: Make,
+    library: ModuleType,
+    tmp_path: Path,
+    autojump_clock: MockClock,
+) -> None:
+    """A partial file is never taken for a whole one."""
+
+    def answer(request: Any) -> object:
+        return library.Response(200, content=breaking(VIDEO, None), headers=headers)
+
+    with pytest.raises(BadAnswer, match=told):
+        await fake_server(answer).client().download(a_job(), tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize("told", [None, "nonsense", "bytes 7-10/11"])
+async def test_a_partial_answer_must_say_what_part_it_is(
+    told: str | None,
+    fake_server: Make,
+    library: ModuleType,
+    tmp_path: Path,
+    autojump_clock: MockClock,
+) -> None:
+    """Bytes of an unknown place are not joined on."""
+    (tmp_path / "out.mp4.part").write_bytes(VIDEO[:5])
+    (tmp_path / "out.mp4.part.etag").write_text(ETAG)
+
+    def answer(request: Any) -> object:
+        headers = {"ETag": ETAG, **({"Content-Range": told} if told else {})}
+        return library.Response(206, content=breaking(b"x", None), headers=headers)
+
+    with pytest.raises(BadAnswer):
+        await fake_server(answer).client().download(a_job(), tmp_path / "out.mp4")
+    assert (tmp_path / "out.mp4.part").read_bytes() == VIDEO[:5]
+
+
+async def test_an_expired_link_is_asked_for_afresh(
+    fake_server: Make, library: ModuleType, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A fresh answer about the job brings a fresh link; a dead one stays an error."""
+
+    def answer(request: Any) -> object:
+        path = request.url.path
+        if path == "/v1/translations/j1":
+            document = {
+                "id": "j1",
+                "status": "completed",
+                "result": {"video_url": "https://files.example/fresh"},
+            }
+            return library.Response(200, json=document)
+        if path == "/fresh":
+            return library.Response(200, content=VIDEO)
+        return library.Response(403)
+
+    server = fake_server(answer)
+    old = a_job(result=JobResult(video_url="https://files.example/old"))
+    target = tmp_path / "out.mp4"
+    await server.client(api_key="secret").download(old, target)
+    assert target.read_bytes() == VIDEO
+    keys = {r.url.host: r.headers.get("Authorization") for r in server.requests}
+    assert keys == {
+        "files.example": None,  # the key goes to the server that it belongs to
+        "translations.example": "Bearer secret",
+    }
+    dead = a_job(result=JobResult(video_url="https://files.example/fresh"))
+    server.answer = lambda request: (
+        answer(request) if request.url.path.startswith("/v1") else library.Response(403)
+    )
+    with pytest.raises(Unauthorized):
+        await server.client().download(dead, target)
+
+
+async def test_subtitles_by_id(
+    fake_server: Make, library: ModuleType, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """An id is enough: the job is asked for first."""
+
+    def answer(request: Any) -> object:
+        if request.url.path == "/s":
+            return library.Response(200, content=b"WEBVTT\n")
+        document = {
+            "id": "j1",
+            "status": "completed",
+            "result": {"subtitles_url": "/s"},
+        }
+        return library.Response(200, json=document)
+
+    client = fake_server(answer).client()
+    target = tmp_path / "out.vtt"
+    await client.download("j1", target, what="subtitles")
+    assert target.read_bytes() == b"WEBVTT\n"
+    with pytest.raises(ValueError, match="has no video"):
+        await client.download("j1", target)
+
+
+async def test_what_cannot_be_downloaded_is_told_before_anything_is_asked(
+    fake_server: Make, tmp_path: Path
+) -> None:
+    """A job that is not completed, a folder for a file, an unknown result."""
+    client = fake_server(lambda _: None).client()
+    running = Job(id="j1", status=JobStatus.RUNNING)
+    with pytest.raises(ValueError, match="'j1' is running and has no video yet"):
+        await client.download(running, tmp_path / "out.mp4")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        await client.download(a_job(), tmp_path)
+    with pytest.raises(ValueError, match="what='audio' is not allowed"):
+        await client.download(a_job(), tmp_path / "x", what="audio")
+
+
+def accepting(library: ModuleType, **headers: str) -> Callable[[object], object]:
+    """Take every video, as a server does."""
+
+    def answer(request: Any) -> object:
+        document = {"id": "j1", "status": "pending", "target_language": "pt"}
+        return library.Response(202, json=document, headers=headers)
+
+    return answer
+
+
+async def test_a_video_is_submitted(
+    fake_server: Make, library: ModuleType, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """As multipart, with a key; the answer is the job, seen at age 0."""
+    path = tmp_path / "talk.mp4"
+    path.write_bytes(VIDEO)
+    server = fake_server(accepting(library, **{"Retry-After": "2"}))
+    job = await server.client().submit(path, to="pt", source_language="en")
+    assert (job.id, job.status, job.target_language) == ("j1", "pending", "pt")
+    assert job.seen is not None
+    assert (job.seen.age, job.seen.retry_after) == (0.0, 2.0)
+    request = server.requests[0]
+    assert request.method == "POST"
+    body = request.content
+    assert VIDEO in body
+    assert b'name="target_language"\r\n\r\npt\r\n' in body
+    assert b'name="source_language"\r\n\r\nen\r\n' in body
+    assert b'name="video"; filename="talk.mp4"' in body
+    assert request.headers["Content-Length"] == str(len(body))
+    assert re.fullmatch(r'"[0-9a-f]{32}"', request.headers["Idempotency-Key"])
+
+
+async def test_a_file_that_is_open_stays_open(
+    fake_server: Make, library: ModuleType, autojump_clock: MockClock
+) -> None:
+    """Whoever opened it closes it; a key of the caller's own is sent."""
+    server = fake_server(accepting(library))
+    video = io.BytesIO(VIDEO)
+    await server.client().submit(video, "pt", idempotency_key="mine")
+    assert not video.closed
+    assert VIDEO in server.requests[0].content
+    assert server.requests[0].headers["Idempotency-Key"] == '"mine"'
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(503, ServerBusy), (415, Refused), (404, JobNotFound)]
+)
+async def test_a_failed_submission_tells_the_key_to_try_again_with(
+    status: int,
+    error: type[Refused],
+    fake_server: Make,
+    library: ModuleType,
+    autojump_clock: MockClock,
+) -> None:
+    """So that a second try cannot make a second job."""
+    server = fake_server(lambda _: library.Response(status))
+    with pytest.raises(error) as caught:
+        await server.client().submit(io.BytesIO(b"x"), "pt")
+    key = server.requests[0].headers["Idempotency-Key"]
+    assert key == f'"{caught.value.idempotency_key}"'
+
+
+async def test_cancelling_a_submission_closes_the_file(
+    fake_server: Make, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """At whatever step."""
+    import gc
+    import warnings
+
+    path = tmp_path / "talk.mp4"
+    path.write_bytes(VIDEO)
+
+    async def slow(request: Any) -> None:
+        await trio.sleep(10)
+
+    for deadline in (0.0, 1.0):
+        with trio.move_on_after(deadline) as scope:
+            await fake_server(slow).client().submit(path, "pt")
+        assert scope.cancelled_caught
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        gc.collect()
+
+
+async def test_what_cannot_be_submitted_is_named(
+    fake_server: Make, library: ModuleType, tmp_path: Path
+) -> None:
+    """The value, and what is allowed."""
+    client = fake_server(accepting(library)).client()
+    with pytest.raises(FileNotFoundError):
+        await client.submit(tmp_path / "nothing.mp4", "pt")
+    with pytest.raises(ValueError, match="video=17 is not allowed: must be a path or"):
+        await client.submit(17, "pt")
+    with pytest.raises(ValueError, match="opened in binary mode"):
+        await client.submit(io.StringIO("text"), "pt")
+    with pytest.raises(ValueError, match="to='' is not allowed"):
+        await client.submit(io.BytesIO(b"x"), "")
+    with pytest.raises(ValueError, match="idempotency_key='a\"b' is not allowed"):
+        await client.submit(io.BytesIO(b"x"), "pt", idempotency_key='a"b')
+
+
+async def test_a_job_is_cancelled(
+    fake_server: Make, library: ModuleType, autojump_clock: MockClock
+) -> None:
+    """One request; the job comes back as it then stands."""
+
+    def answer(request: Any) -> object:
+        return library.Response(
+            202, content=json.dumps({"id": "j", "status": "cancelled"})
+        )
+
+    server = fake_server(answer)
+    job = await server.client().cancel(a_job())
+    assert job.status is JobStatus.CANCELLED
+    assert server.requests[0].method == "POST"
+    assert server.requests[0].url.path == "/v1/translations/j1/cancel"
