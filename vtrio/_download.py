@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from typing import Protocol
 
 import trio
 
-from ._errors import BadAnswer, Refused, TransientError
+from ._errors import BadAnswer, NoAnswer, Refused, TransientError
 from .schedules import Exponential, PollState
 
 # A finished video must not be thrown away for a reset or two; a server that brings
@@ -44,7 +45,12 @@ class ResultSource(Protocol):
 
 
 async def download(
-    source: ResultSource, url: str, path: Path, *, rng: random.Random
+    source: ResultSource,
+    url: str,
+    path: Path,
+    *,
+    rng: random.Random,
+    max_silence: float = math.inf,
 ) -> None:
     """Fetch `url` to `path`.
 
@@ -54,10 +60,21 @@ async def download(
 
     Raises:
         TransientError: it broke too often without a new byte.
+        NoAnswer: no byte came for `max_silence` seconds.
         Refused: the server will not give it.
         OSError: the file cannot be written.
     """
-    part = _Part(path)
+    with trio.move_on_after(max_silence) as silence:
+        await _download(source, url, _Part(path, silence, max_silence), rng)
+    if silence.cancelled_caught:
+        raise NoAnswer(
+            f"{url} has sent nothing for {max_silence:g} s; call again to go on"
+        )
+
+
+async def _download(
+    source: ResultSource, url: str, part: _Part, rng: random.Random
+) -> None:
     tries = 0
     while True:
         before = await trio.to_thread.run_sync(part.size)
@@ -78,7 +95,11 @@ async def download(
 class _Part:
     """The unfinished file and the validator that tells what it is part of."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, silence: trio.CancelScope, max_silence: float
+    ) -> None:
+        self._silence = silence
+        self._max_silence = max_silence
         self.path = path
         self.file = path.with_name(f"{path.name}.part")
         self._validator = path.with_name(f"{path.name}.part.etag")
@@ -90,6 +111,10 @@ class _Part:
         if not self._validator.exists():
             return None
         return self._validator.read_text(encoding="latin-1") or None
+
+    def grows(self) -> None:
+        """Note that bytes have come: the silence is over."""
+        self._silence.deadline = trio.current_time() + self._max_silence
 
     def begin(self, etag: str | None) -> None:
         """Start from nothing. The old bytes go before the new validator comes."""
@@ -137,6 +162,7 @@ async def _append(
         async with await trio.open_file(part.file, "ab") as file:
             async for chunk in stream.chunks:
                 await file.write(chunk)
+                part.grows()
     size = await trio.to_thread.run_sync(part.size)
     if stream.total is not None and size != stream.total:
         if size > stream.total:

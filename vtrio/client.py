@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import random
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
@@ -60,7 +62,7 @@ class VideoTranslationClient:
         jitter: of `get_status`: a uniform draw from ± so many seconds is added to
             each wait, never below 0.
         request_timeout: seconds that one request may take, of `submit` and `download`
-            apart, which may be silent for 60 s but take as long as they need.
+            apart, which may be silent for 30 s but take as long as they need.
         status_path: where `get_status` and `wait` ask instead, for servers that
             answer `{"result": WORD}` and know ids: such as `/jobs/{id}/status`.
         api_key: sent as a bearer token, to this server alone.
@@ -303,6 +305,7 @@ class VideoTranslationClient:
         path: str | os.PathLike[str],
         *,
         what: Literal["video", "subtitles"] = "video",
+        max_silence: float | None = None,
     ) -> Path:
         """Fetch the result of a completed job, and return where it lies.
 
@@ -313,6 +316,7 @@ class VideoTranslationClient:
         Raises:
             ValueError: the job is not completed, or has no such result.
             TransientError: it broke too often without a new byte.
+            NoAnswer: no byte came for `max_silence` seconds, if that is given.
             Refused: the server will not give it.
             OSError: the file cannot be written.
         """
@@ -321,6 +325,13 @@ class VideoTranslationClient:
             raise ValueError(
                 f"what={shorten(what)} is not allowed: must be 'video' or 'subtitles'"
             )
+        if max_silence is not None:
+            check_number("max_silence", max_silence, above=0)
+        fetch = partial(
+            download,
+            rng=self._rng,
+            max_silence=math.inf if max_silence is None else max_silence,
+        )
         target = Path(path)
         if await trio.Path(target).is_dir():
             raise IsADirectoryError(f"{str(target)!r} is a folder; name a file in it")
@@ -329,7 +340,7 @@ class VideoTranslationClient:
             job = await self.get_job(job)
         async with self._connections.translations() as source:
             try:
-                await download(source, _url_of(job, what), target, rng=self._rng)
+                await fetch(source, _url_of(job, what), target)
             except Refused:
                 if asked:
                     raise
@@ -337,7 +348,7 @@ class VideoTranslationClient:
                 fresh = await self.get_job(job.id)
                 if fresh.result == job.result:
                     raise
-                await download(source, _url_of(fresh, what), target, rng=self._rng)
+                await fetch(source, _url_of(fresh, what), target)
         return target
 
     async def cancel(self, job: Job | str) -> Job:

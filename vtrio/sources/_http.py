@@ -43,7 +43,7 @@ STATUS_LIMIT = 1024 * 1024
 # Closing a connection needs no round trip; a second is generous.
 CLEAN_UP_TIME = 1.0
 # Transfers have no limit on their length, only on silence.
-TRANSFER_TIMEOUT = (10.0, 60.0, 60.0, None)  # connect, read, write, pool
+TRANSFER_TIMEOUT = (10.0, 30.0, 30.0, None)  # connect, read, write, pool
 
 _T = TypeVar("_T")
 

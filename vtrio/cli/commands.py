@@ -1,0 +1,302 @@
+"""What each command does: hand the work to the client, show it, say how it ended."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from .._errors import GaveUp, JobNotFound, VtrioError, WaitTimeout
+from .._job import Job
+from ..client import VideoTranslationClient
+from .drawing import Drawing, document_of, open_drawing
+from .exits import Exit, exit_of
+from .parser import UsageError
+
+# The library's waits go on whatever happens; somebody who sits in front of a command
+# line wants to know that nobody is there.
+PATIENCE = 30.0
+# Uploads share one line to the server; more at once make none of them faster.
+UPLOADS_AT_ONCE = 4
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a parsed command."""
+    match options.command:
+        case "serve":
+            from .serving import run_serve
+
+            return run_serve(options)
+        case "demo":
+            from .demo import run_demo
+
+            return run_demo(options)
+        case "translate":
+            return run_trio(partial(_translate, options, _outputs_of_files(options)))
+        case "wait":
+            return run_trio(partial(_wait, options, _outputs_of_ids(options)))
+        case "status":
+            return run_trio(partial(_ask_each, options, VideoTranslationClient.get_job))
+        case _:
+            return run_trio(partial(_ask_each, options, VideoTranslationClient.cancel))
+
+
+def run_trio(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run a command under trio; an interruption comes out as itself, in no group."""
+    status = 0
+    interrupted = False
+    try:
+        status = trio.run(command)
+    except* KeyboardInterrupt:
+        interrupted = True
+    if interrupted:
+        raise KeyboardInterrupt
+    return status
+
+
+def client_of(options: argparse.Namespace) -> VideoTranslationClient:
+    """Make the client that the options describe."""
+    return VideoTranslationClient(options.base_url, api_key=options.api_key)
+
+
+class Errand:
+    """One job on its way through a command, up to its result."""
+
+    def __init__(
+        self,
+        client: VideoTranslationClient,
+        drawing: Drawing,
+        *,
+        name: str,
+        output: Path | None,
+        options: argparse.Namespace,
+        uploads: trio.CapacityLimiter | None = None,
+    ) -> None:
+        self._client = client
+        self._uploads = uploads or trio.CapacityLimiter(UPLOADS_AT_ONCE)
+        self._drawing = drawing
+        self._name = name
+        self._output = output
+        self._options = options
+        self.job_id = ""
+        self.exit = Exit.COMPLETED
+
+    async def translate(self, file: Path) -> None:
+        """Submit a file, and see the job through."""
+        try:
+            async with self._uploads:
+                job = await self._client.submit(
+                    file,
+                    self._options.to,
+                    source_language=self._options.source_language,
+                )
+        except VtrioError as error:
+            self._note(error)
+            return
+        except OSError as error:
+            self._cannot(error)
+            return
+        self._drawing.submitted(job, self._name)
+        await self.see_through(job)
+
+    async def see_through(self, job: Job | str) -> None:
+        """Wait for a job, and fetch what it made."""
+        self.job_id = job if isinstance(job, str) else job.id
+        try:
+            done = await self._client.wait(
+                job,
+                max_wait_time=self._options.max_wait,
+                max_silence=PATIENCE,
+                on_job=lambda seen: self._drawing.changed(seen, self._name),
+            )
+            if self._output is not None:
+                await fetch(
+                    self._client, self._drawing, done, self._output, name=self._name
+                )
+        except VtrioError as error:
+            self._note(error)
+        except OSError as error:
+            self._cannot(error)
+
+    def _cannot(self, error: OSError) -> None:
+        """Tell of a file that cannot be read or written."""
+        self.exit = Exit.USAGE
+        told = VtrioError(f"{error.filename}: {error.strerror}")
+        self._drawing.failed(told, self.job_id, self._name)
+
+    def _note(self, error: VtrioError) -> None:
+        self.exit = exit_of(error)
+        if isinstance(error, WaitTimeout):
+            self._drawing.timed_out(error, self.job_id, self._name, self.again)
+        else:
+            self._drawing.failed(error, self.job_id, self._name)
+            if isinstance(error, GaveUp) and self.job_id:
+                print(f"to go on: {self.again}", file=sys.stderr)
+
+    @property
+    def again(self) -> str:
+        """The command that takes the wait up again; the key is left to the user."""
+        words = ["vtrio", "wait", self.job_id, "--base-url", self._options.base_url]
+        if self._output is not None:
+            words += ["-o", str(self._output)]
+        return shlex.join(words)
+
+
+async def fetch(
+    client: VideoTranslationClient,
+    drawing: Drawing,
+    job: Job,
+    output: Path,
+    *,
+    name: str,
+) -> None:
+    """Download the video, and the subtitles beside it."""
+    await client.download(job, output, max_silence=PATIENCE)
+    drawing.downloaded(job, name, output)
+    if job.result is not None and job.result.subtitles_url is not None:
+        subtitles = output.with_suffix(".vtt")
+        await client.download(job, subtitles, what="subtitles", max_silence=PATIENCE)
+        drawing.downloaded(job, name, subtitles)
+
+
+async def _translate(
+    options: argparse.Namespace, outputs: Sequence[tuple[Path, Path]]
+) -> int:
+    async with client_of(options) as client:
+        with open_drawing(as_json=options.json) as drawing:
+            errands = []
+            async with trio.open_nursery() as nursery:
+                uploads = trio.CapacityLimiter(UPLOADS_AT_ONCE)
+                for file, output in outputs:
+                    errand = Errand(
+                        client,
+                        drawing,
+                        name=file.name,
+                        output=output,
+                        options=options,
+                        uploads=uploads,
+                    )
+                    errands.append((errand, output))
+                    nursery.start_soon(errand.translate, file)
+    if not options.json:
+        for errand, output in errands:
+            if errand.exit is Exit.COMPLETED:
+                print(output)
+    return max(errand.exit for errand, _ in errands)
+
+
+async def _wait(
+    options: argparse.Namespace, outputs: Sequence[tuple[str, Path | None]]
+) -> int:
+    async with client_of(options) as client:
+        with open_drawing(as_json=options.json) as drawing:
+            errands = []
+            async with trio.open_nursery() as nursery:
+                for job_id, output in outputs:
+                    errand = Errand(
+                        client, drawing, name=job_id, output=output, options=options
+                    )
+                    errands.append(errand)
+                    nursery.start_soon(errand.see_through, job_id)
+    return max(errand.exit for errand in errands)
+
+
+async def _ask_each(
+    options: argparse.Namespace,
+    ask: Callable[[VideoTranslationClient, str], Awaitable[Job]],
+) -> int:
+    """Ask about each job once, in order, and print the answers."""
+    worst = Exit.COMPLETED
+    async with client_of(options) as client:
+        with open_drawing(as_json=options.json) as drawing:
+            for job_id in options.ids:
+                try:
+                    job = await ask(client, job_id)
+                except VtrioError as error:
+                    worst = max(worst, exit_of(error))
+                    drawing.failed(error, job_id, job_id)
+                    if not isinstance(error, JobNotFound):
+                        # Nobody is there, or nobody lets us in: the rest would fail alike.
+                        break
+                else:
+                    _print_answer(job, drawing, as_json=options.json)
+    return worst
+
+
+def _print_answer(job: Job, drawing: Drawing, *, as_json: bool) -> None:
+    if as_json:
+        drawing.changed(job, job.id)
+    else:
+        document = document_of(job)
+        known = ("status", "stage", "progress", "target_language", "media_seconds")
+        told = [f"{k}={document[k]}" for k in known if document[k] is not None]
+        why = [f"error={job.error.title!r}"] if job.error is not None else []
+        print(job.id, *told, *why)
+
+
+def _outputs_of_files(options: argparse.Namespace) -> list[tuple[Path, Path]]:
+    """Say where the result of each file goes, and refuse what cannot work.
+
+    Raises:
+        UsageError: a file is not there, or two results would be one.
+    """
+    files = [Path(file) for file in options.files]
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"FILE={str(file)!r} is not allowed: must be a file")
+    into = _folder(options)
+    outputs = [
+        (into if into is not None else file.parent)
+        / f"{file.stem}.{options.to}{file.suffix}"
+        for file in files
+    ]
+    if options.output is not None:
+        outputs = [_one_output(options, len(files))]
+    if len(set(outputs)) < len(outputs):
+        raise UsageError(
+            "two files would have their results in one place; translate them one by"
+            " one, with -o for each"
+        )
+    return list(zip(files, outputs, strict=True))
+
+
+def _outputs_of_ids(options: argparse.Namespace) -> list[tuple[str, Path | None]]:
+    into = _folder(options)
+    if options.output is not None:
+        return [(options.ids[0], _one_output(options, len(options.ids)))]
+    if into is None:
+        return [(job_id, None) for job_id in options.ids]
+    return [(job_id, into / f"{job_id}.mp4") for job_id in options.ids]
+
+
+def _one_output(options: argparse.Namespace, jobs: int) -> Path:
+    output = Path(options.output)
+    if jobs > 1:
+        raise UsageError(
+            f"-o {options.output} names one file for {jobs} results; use --into FOLDER"
+        )
+    if output.is_dir() or not output.parent.is_dir():
+        raise UsageError(
+            f"-o {options.output} is not allowed: must be a file in a folder that is"
+            " there"
+        )
+    return output
+
+
+def _folder(options: argparse.Namespace) -> Path | None:
+    if options.into is None:
+        return None
+    folder = Path(options.into)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--into {options.into} is not allowed: must be a folder ({error.strerror})"
+        ) from None
+    return folder

@@ -1,0 +1,321 @@
+"""The commands and their options: by flag, then from the environment."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from .._arguments import check_api_key, check_base_url, check_text
+from .._checks import check_count, check_number, shorten
+from .._version import __version__
+
+_ENGINES = ("local", "simulated")
+
+
+class UsageError(Exception):
+    """The command cannot be carried out as it was given; one sentence says why."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Fails with one sentence, and leaves printing to the caller."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def parse(
+    arguments: Sequence[str], environment: Mapping[str, str] = os.environ
+) -> argparse.Namespace | None:
+    """Read a command; None where it was only asked for help or the version.
+
+    Raises:
+        UsageError: naming the value and what is allowed.
+    """
+    try:
+        return _parser(environment).parse_args(arguments)
+    except SystemExit:
+        return None
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="vtrio",
+        description="Translate videos, and wait for them.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"vtrio {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=_Parser
+    )
+    options = _Options(environment)
+    _add_serve(commands.add_parser("serve", help="run a translation server"), options)
+    _add_translate(
+        commands.add_parser("translate", help="translate video files"), options
+    )
+    for name, help_text in (
+        ("status", "tell how jobs stand"),
+        ("wait", "wait for jobs, and fetch what they made"),
+        ("cancel", "cancel jobs"),
+    ):
+        command = commands.add_parser(name, help=help_text)
+        command.add_argument("ids", metavar="ID", nargs="+", type=_checked(_job_id))
+        options.add_server(command)
+        if name == "wait":
+            options.add_max_wait(command)
+            _add_output(command)
+    _add_demo(commands.add_parser("demo", help="translate the sample video"), options)
+    return parser
+
+
+class _Options:
+    """Options that several commands share, and where their defaults come from."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def add(
+        self,
+        command: argparse.ArgumentParser,
+        flag: str,
+        read: Callable[[str], object],
+        *,
+        default: object = None,
+        help_text: str,
+        metavar: str,
+    ) -> None:
+        """Add an option that the environment may set: `--base-url`, VTRIO_BASE_URL."""
+        variable = "VTRIO_" + flag.removeprefix("--").replace("-", "_").upper()
+        # Set to nothing is not set, as shells leave it.
+        value: object = self._environment.get(variable) or default
+        command.add_argument(
+            flag,
+            type=_checked(read),
+            default=value,
+            metavar=metavar,
+            help=f"{help_text} (or {variable})",
+        )
+
+    def add_server(self, command: argparse.ArgumentParser) -> None:
+        """Add where the server is, and how to show what it says."""
+        self.add(
+            command,
+            "--base-url",
+            check_base_url,
+            default="http://127.0.0.1:5000",
+            help_text="address of the server, http://127.0.0.1:5000 unless given",
+            metavar="URL",
+        )
+        self.add(
+            command,
+            "--api-key",
+            check_api_key,
+            help_text="key that the server knows",
+            metavar="KEY",
+        )
+        _add_json(command)
+
+    def add_max_wait(self, command: argparse.ArgumentParser) -> None:
+        """Add how long to wait."""
+        self.add(
+            command,
+            "--max-wait",
+            _seconds,
+            help_text="give up after so many seconds, never unless given",
+            metavar="SECONDS",
+        )
+
+
+def _add_serve(command: argparse.ArgumentParser, options: _Options) -> None:
+    options.add(
+        command,
+        "--host",
+        str,
+        default="127.0.0.1",
+        help_text="loopback address to listen on, 127.0.0.1 unless given",
+        metavar="HOST",
+    )
+    options.add(
+        command,
+        "--port",
+        _port,
+        default="5000",
+        help_text="port to listen on, 5000 unless given; 0 takes a free one",
+        metavar="PORT",
+    )
+    options.add(
+        command,
+        "--data-dir",
+        str,
+        help_text="folder for uploads and results, a temporary one unless given",
+        metavar="FOLDER",
+    )
+    options.add(
+        command,
+        "--workers",
+        _count,
+        default="1",
+        help_text="jobs at once, 1 unless given",
+        metavar="N",
+    )
+    _add_engine(command, options)
+    options.add(
+        command,
+        "--durations",
+        _durations,
+        help_text="of the simulated engine: such as uniform:5,15 or lognormal:60,0.5",
+        metavar="FAMILY:NUMBERS",
+    )
+    options.add(
+        command,
+        "--failure-rate",
+        _share,
+        help_text="of the simulated engine: share of jobs that fail, 0 unless given",
+        metavar="SHARE",
+    )
+    options.add(
+        command,
+        "--seed",
+        _seed,
+        help_text="of the simulated engine: fixes all that is drawn",
+        metavar="N",
+    )
+
+
+def _add_translate(command: argparse.ArgumentParser, options: _Options) -> None:
+    command.add_argument("files", metavar="FILE", nargs="+", help="video files")
+    command.add_argument(
+        "--to",
+        required=True,
+        metavar="LANG",
+        type=_checked(_language),
+        help="target language, such as pt",
+    )
+    command.add_argument(
+        "--from",
+        dest="source_language",
+        metavar="LANG",
+        type=_checked(_language),
+        help="language that is spoken, found out unless given",
+    )
+    _add_output(command)
+    options.add_server(command)
+    options.add_max_wait(command)
+
+
+def _add_demo(command: argparse.ArgumentParser, options: _Options) -> None:
+    _add_engine(command, options)
+    command.add_argument(
+        "-o",
+        dest="output",
+        metavar="OUT",
+        help="where the result goes, vtrio-demo/sense.pt.mp4 unless given",
+    )
+    options.add_max_wait(command)
+    _add_json(command)
+
+
+def _add_engine(command: argparse.ArgumentParser, options: _Options) -> None:
+    options.add(
+        command,
+        "--engine",
+        _engine,
+        help_text="local (really translates) or simulated; local where installed",
+        metavar="ENGINE",
+    )
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("-o", dest="output", metavar="OUT", help="file for the result")
+    where.add_argument("--into", metavar="FOLDER", help="folder for the results")
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object a line, and nothing else, on standard output",
+    )
+
+
+def _checked(read: Callable[[str], object]) -> Callable[[str], Any]:
+    """Let a check's own sentence through: argparse would replace it with its own."""
+
+    def read_checked(text: str) -> object:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read_checked
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(
+            f"{name}={shorten(text)} is not allowed: must be a number"
+        ) from None
+
+
+def _whole(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(
+            f"{name}={shorten(text)} is not allowed: must be a whole number"
+        ) from None
+
+
+def _seconds(text: str) -> float:
+    seconds = _number("max-wait", text)
+    check_number("max-wait", seconds, above=0)
+    return seconds
+
+
+def _share(text: str) -> float:
+    share = _number("failure-rate", text)
+    check_number("failure-rate", share, least=0, most=1)
+    return share
+
+
+def _seed(text: str) -> int:
+    return _whole("seed", text)
+
+
+def _count(text: str) -> int:
+    count = _whole("workers", text)
+    check_count("workers", count)
+    return count
+
+
+def _port(text: str) -> int:
+    port = _whole("port", text)
+    check_number("port", port, least=0, most=65_535)
+    return port
+
+
+def _engine(text: str) -> str:
+    if text not in _ENGINES:
+        raise ValueError(
+            f"engine={shorten(text)} is not allowed: must be one of"
+            f" {', '.join(_ENGINES)}"
+        )
+    return text
+
+
+def _durations(text: str) -> object:
+    from .._distributions import Durations
+
+    return Durations.parse(text)
+
+
+def _language(text: str) -> str:
+    return check_text("language", text)
+
+
+def _job_id(text: str) -> str:
+    return check_text("ID", text)
