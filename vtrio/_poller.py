@@ -44,7 +44,8 @@ async def poll(
     with trio.CancelScope(deadline=session.deadline) as patience:
         instruction = session.begin(now=trio.current_time(), roll=rng.random())
         while isinstance(instruction, Ask):
-            await trio.sleep_until(instruction.at)
+            if instruction.at > trio.current_time():
+                await trio.sleep_until(instruction.at)
             job, instruction = await _ask(source, session, rng)
             patience.deadline = session.deadline
             if job is not None and on_answer is not None:

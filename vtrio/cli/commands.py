@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ class Errand:
         self._output = output
         self._options = options
         self.job_id = ""
-        self.exit = Exit.COMPLETED
+        self.exit = Exit.INTERRUPTED  # until it is known to be otherwise
 
     async def translate(self, file: Path) -> None:
         """Submit a file, and see the job through."""
@@ -123,6 +124,16 @@ class Errand:
             self._note(error)
         except OSError as error:
             self._cannot(error)
+        else:
+            self.exit = Exit.COMPLETED
+
+    def leave(self) -> None:
+        """Tell how to go on with a job whose wait was interrupted."""
+        if self.exit is Exit.INTERRUPTED and self.job_id:
+            self._tell_how_to_go_on()
+
+    def _tell_how_to_go_on(self) -> None:
+        print(f"to go on: {self.again}", file=sys.stderr)
 
     def _cannot(self, error: OSError) -> None:
         """Tell of a file that cannot be read or written."""
@@ -137,7 +148,7 @@ class Errand:
         else:
             self._drawing.failed(error, self.job_id, self._name)
             if isinstance(error, GaveUp) and self.job_id:
-                print(f"to go on: {self.again}", file=sys.stderr)
+                self._tell_how_to_go_on()
 
     @property
     def again(self) -> str:
@@ -170,25 +181,26 @@ async def _translate(
 ) -> int:
     async with client_of(options) as client:
         with open_drawing(as_json=options.json) as drawing:
-            errands = []
-            async with trio.open_nursery() as nursery:
-                uploads = trio.CapacityLimiter(UPLOADS_AT_ONCE)
-                for file, output in outputs:
-                    errand = Errand(
-                        client,
-                        drawing,
-                        name=file.name,
-                        output=output,
-                        options=options,
-                        uploads=uploads,
-                    )
-                    errands.append((errand, output))
+            uploads = trio.CapacityLimiter(UPLOADS_AT_ONCE)
+            errands = [
+                Errand(
+                    client,
+                    drawing,
+                    name=file.name,
+                    output=output,
+                    options=options,
+                    uploads=uploads,
+                )
+                for file, output in outputs
+            ]
+            async with _all_of(errands) as nursery:
+                for errand, (file, _) in zip(errands, outputs, strict=True):
                     nursery.start_soon(errand.translate, file)
     if not options.json:
-        for errand, output in errands:
+        for errand, (_, output) in zip(errands, outputs, strict=True):
             if errand.exit is Exit.COMPLETED:
                 print(output)
-    return max(errand.exit for errand, _ in errands)
+    return max(errand.exit for errand in errands)
 
 
 async def _wait(
@@ -196,15 +208,25 @@ async def _wait(
 ) -> int:
     async with client_of(options) as client:
         with open_drawing(as_json=options.json) as drawing:
-            errands = []
-            async with trio.open_nursery() as nursery:
-                for job_id, output in outputs:
-                    errand = Errand(
-                        client, drawing, name=job_id, output=output, options=options
-                    )
-                    errands.append(errand)
+            errands = [
+                Errand(client, drawing, name=job_id, output=output, options=options)
+                for job_id, output in outputs
+            ]
+            async with _all_of(errands) as nursery:
+                for errand, job_id in zip(errands, options.ids, strict=True):
                     nursery.start_soon(errand.see_through, job_id)
     return max(errand.exit for errand in errands)
+
+
+@asynccontextmanager
+async def _all_of(errands: Sequence[Errand]) -> AsyncIterator[trio.Nursery]:
+    """Run errands side by side; if that is interrupted, tell how to go on with each."""
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+    finally:
+        for errand in errands:
+            errand.leave()
 
 
 async def _ask_each(

@@ -36,8 +36,11 @@ def run_demo(options: argparse.Namespace) -> int:
     except ImportError as error:
         raise UsageError(str(error)) from None
     engine = engine_of(options)
-    output = Path(options.output or f"vtrio-demo/sense.{TARGET_LANGUAGE}.mp4")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    output = Path(
+        options.output or f"vtrio-demo/sense.{TARGET_LANGUAGE}.mp4"
+    ).absolute()
+    if options.engine != "simulated":
+        _make_room(output)
 
     async def main() -> int:
         async with trio.open_nursery() as nursery:
@@ -55,6 +58,18 @@ def run_demo(options: argparse.Namespace) -> int:
         return status
 
     return run_trio(main)
+
+
+def _make_room(output: Path) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"-o {output} is not allowed: must be in a folder that can be made"
+            f" ({error.strerror})"
+        ) from None
+    if output.is_dir():
+        raise UsageError(f"-o {output} is not allowed: must be a file, not a folder")
 
 
 async def _ask_for_the_status(url: str, options: argparse.Namespace) -> int:
@@ -84,13 +99,13 @@ async def _translate_the_sample(
                 max_wait_time=options.max_wait,
                 on_job=lambda seen: drawing.changed(seen, name),
             )
-            await fetch(client, drawing, done, output.absolute(), name=name)
+            await fetch(client, drawing, done, output, name=name)
         except VtrioError as error:
             drawing.failed(error, job_id, name)
             return exit_of(error)
     if not options.json:
         _say("final status", done.status)
-        _say("result", os.fspath(output.absolute()))
+        _say("result", os.fspath(output))
     return Exit.COMPLETED
 
 

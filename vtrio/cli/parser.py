@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from .._arguments import check_api_key, check_base_url, check_text
 from .._checks import check_count, check_number, shorten
 from .._version import __version__
 
@@ -102,7 +101,7 @@ class _Options:
         self.add(
             command,
             "--base-url",
-            check_base_url,
+            _base_url,
             default="http://127.0.0.1:5000",
             help_text="address of the server, http://127.0.0.1:5000 unless given",
             metavar="URL",
@@ -110,7 +109,7 @@ class _Options:
         self.add(
             command,
             "--api-key",
-            check_api_key,
+            _api_key,
             help_text="key that the server knows",
             metavar="KEY",
         )
@@ -313,9 +312,28 @@ def _durations(text: str) -> object:
     return Durations.parse(text)
 
 
+# What follows is imported when it is needed: asking for the version needs none of it.
+
+
+def _base_url(text: str) -> str:
+    from .._arguments import check_base_url
+
+    return check_base_url(text)
+
+
+def _api_key(text: str) -> str | None:
+    from .._arguments import check_api_key
+
+    return check_api_key(text)
+
+
 def _language(text: str) -> str:
+    from .._arguments import check_text
+
     return check_text("language", text)
 
 
 def _job_id(text: str) -> str:
+    from .._arguments import check_text
+
     return check_text("ID", text)

@@ -14,6 +14,8 @@ from .parser import UsageError
 if TYPE_CHECKING:
     from ..server.engines import Engine
 
+_log = logging.getLogger("vtrio.server.engines")
+
 
 def run_serve(options: argparse.Namespace) -> int:
     """Serve until a signal comes."""
@@ -55,7 +57,9 @@ def engine_of(options: argparse.Namespace) -> Engine:
         if options.engine == "simulated":
             from ..server.engines.simulated import SimulatedEngine
 
-            return SimulatedEngine(**simulation)
+            engine = SimulatedEngine(**simulation)
+            _log.info("engine-chosen engine=%s", engine.name)
+            return engine
         if simulation:
             raise UsageError(
                 f"--{next(iter(simulation)).replace('_', '-')} is for the simulated"

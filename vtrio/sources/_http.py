@@ -45,6 +45,9 @@ CLEAN_UP_TIME = 1.0
 # Transfers have no limit on their length, only on silence.
 TRANSFER_TIMEOUT = (10.0, 30.0, 30.0, None)  # connect, read, write, pool
 
+# Addresses that are kept parsed, at a few hundred bytes each.
+_MOST_TARGETS = 1024
+
 _T = TypeVar("_T")
 
 
@@ -63,7 +66,7 @@ def quote_id(job_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One whole answer whose status code was a good one."""
+    """One whole answer; the names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -76,7 +79,7 @@ class Reply:
 
     def seconds(self, header: str) -> float | None:
         """Read a header that carries decimal seconds."""
-        return parse_seconds(self.headers.get(header))
+        return parse_seconds(self.headers.get(header.lower()))
 
     def parse(self, parser: Callable[[bytes], _T]) -> _T:
         """Read the body, giving what is known of the answer to an error."""
@@ -87,6 +90,15 @@ class Reply:
             error.size = len(self.body)
             error.hint = self.hint
             raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A path, made ready to be asked for."""
+
+    client: Any
+    url: Any
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,7 @@ class HttpEdge:
         self._given = http
         self._library = library_of(http) if http is not None else httpx
         self._own: dict[str, httpx.AsyncClient] = {}
+        self._targets: dict[str, _Target] = {}
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
@@ -138,6 +151,7 @@ class HttpEdge:
         traceback: TracebackType | None,
     ) -> None:
         with trio.move_on_after(CLEAN_UP_TIME, shield=True):
+            self._targets.clear()
             while self._own:
                 _, client = self._own.popitem()
                 await client.aclose()
@@ -167,14 +181,13 @@ class HttpEdge:
             TransientError: no answer, or none that is whole and good.
             Refused: an answer that asking again will not better.
         """
-        url = self.url(path)
         request.setdefault("timeout", None)
         try:
-            response = await self._send(method, url, headers, request)
-            body = await _read(response, limit)
+            response = await self._send(method, path, headers or {}, request)
+            told, body = await _read(response, limit)
         except self._library.TransportError as error:
-            raise _unreachable(url, error) from error
-        return self._accept(Reply(response.status_code, response.headers, body), url)
+            raise _unreachable(self.url(path), error) from error
+        return self._accept(Reply(response.status_code, told, body), path)
 
     @asynccontextmanager
     async def stream(
@@ -184,18 +197,15 @@ class HttpEdge:
 
         Transport errors inside the block are mapped like those of `ask`.
         """
-        url = self.url(path)
         try:
             response = await self._send(
-                "GET", url, {"Accept": "*/*", **headers}, {"timeout": TRANSFER_TIMEOUT}
+                "GET", path, {"Accept": "*/*", **headers}, {"timeout": TRANSFER_TIMEOUT}
             )
             try:
                 if response.status_code >= 300:
-                    body = await _read(response, STATUS_LIMIT)
-                    self._accept(
-                        Reply(response.status_code, response.headers, body), url
-                    )
-                reply = Reply(response.status_code, response.headers, b"")
+                    told, body = await _read(response, STATUS_LIMIT)
+                    self._accept(Reply(response.status_code, told, body), path)
+                reply = Reply(response.status_code, _told(response), b"")
                 read_already = response.is_stream_consumed
                 yield (
                     reply,
@@ -207,7 +217,7 @@ class HttpEdge:
                 with trio.move_on_after(CLEAN_UP_TIME, shield=True):
                     await response.aclose()
         except self._library.TransportError as error:
-            raise _unreachable(url, error) from error
+            raise _unreachable(self.url(path), error) from error
 
     def frame(self, fields: Mapping[str, str], files: Mapping[str, Any]) -> Framed:
         """Build a multipart request for its framing: headers, and a stream of bytes."""
@@ -220,17 +230,34 @@ class HttpEdge:
     async def _send(
         self,
         method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
+        path: str,
+        headers: Mapping[str, str],
         request: dict[str, Any],
     ) -> Any:
-        client = self._client(url)
+        target = self._targets.get(path)
+        if target is None:
+            target = self._resolve(path)
+        built = target.client.build_request(
+            method, target.url, headers={**target.headers, **headers}, **request
+        )
+        return await target.client.send(built, stream=True, follow_redirects=False)
+
+    def _resolve(self, path: str) -> _Target:
+        """Make ready what every request to a path needs, and keep it.
+
+        A wait asks for the same address again and again, and parsing it each time
+        would cost a tenth of a poll.
+        """
+        url = self.url(path)
         # The key goes to the server that it belongs to, not wherever a link leads.
         key = self._authorization if _origin(url) == self._origin else {}
-        built = client.build_request(
-            method, url, headers={**self._headers, **key, **(headers or {})}, **request
+        target = _Target(
+            self._client(url), self._library.URL(url), {**self._headers, **key}
         )
-        return await client.send(built, stream=True, follow_redirects=False)
+        if len(self._targets) >= _MOST_TARGETS:
+            self._targets.clear()
+        self._targets[path] = target
+        return target
 
     def _client(self, url: str) -> Any:
         if self._given is not None:
@@ -245,11 +272,11 @@ class HttpEdge:
             self._own[scheme] = client
         return client
 
-    def _accept(self, reply: Reply, url: str) -> Reply:
+    def _accept(self, reply: Reply, path: str) -> Reply:
         """Let a good answer through; raise what any other means."""
         if 200 <= reply.status < 300:
             return reply
-        error = _refusal(reply, url, has_key=bool(self._authorization))
+        error = _refusal(reply, self.url(path), has_key=bool(self._authorization))
         error.status_code = reply.status
         error.hint = reply.hint
         error.size = len(reply.body)
@@ -280,7 +307,16 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _hint(headers: Mapping[str, str]) -> float | None:
-    return parse_retry_after(headers.get("Retry-After"), date=headers.get("Date"))
+    text = headers.get("retry-after")
+    return None if text is None else parse_retry_after(text, date=headers.get("date"))
+
+
+def _told(response: Any) -> dict[str, str]:
+    """Read the headers once: each look-up in the library's own goes through all."""
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1")
+        for name, value in response.headers.raw
+    }
 
 
 def _unreachable(url: str, error: Exception) -> Unreachable:
@@ -297,7 +333,7 @@ def _refusal(reply: Reply, url: str, *, has_key: bool) -> RemoteError:
     if status == 304 or status < 300:
         return BadAnswer(said)
     if status < 400:
-        target = reply.headers.get("Location", "nowhere")
+        target = reply.headers.get("location", "nowhere")
         return Redirected(
             f"{said} with a redirect to {shorten(target)}, which is not followed; if"
             " that is the server, give its address as base_url"
@@ -323,8 +359,8 @@ def _problem_text(reply: Reply) -> str:
     return f" ({shorten(told, 300)})" if told else ""
 
 
-async def _read(response: Any, limit: int) -> bytes:
-    """Read a body, `limit` bytes at most, before and after inflating.
+async def _read(response: Any, limit: int) -> tuple[dict[str, str], bytes]:
+    """Read headers and body, `limit` bytes at most, before and after inflating.
 
     Reading to the end gives the connection back; anything else closes it.
 
@@ -333,11 +369,12 @@ async def _read(response: Any, limit: int) -> bytes:
     """
     received = 0
     chunks = []
+    told = _told(response)
     try:
         # A hook or a mock of the caller's may have read it all, and unpacked it.
         if response.is_stream_consumed:
-            return _short(response.content, limit)
-        inflate = _inflater(response.headers.get("Content-Encoding"), limit)
+            return told, _short(response.content, limit)
+        inflate = _inflater(told.get("content-encoding"), limit)
         async for chunk in response.aiter_raw():
             received += len(chunk)
             if received > limit:
@@ -350,10 +387,10 @@ async def _read(response: Any, limit: int) -> bytes:
             await response.aclose()
         if isinstance(error, BadAnswer):
             error.status_code = response.status_code
-            error.hint = _hint(response.headers)
+            error.hint = _hint(told)
             error.size = received
         raise
-    return b"".join(chunks)
+    return told, b"".join(chunks)
 
 
 def _short(body: bytes, limit: int) -> bytes:

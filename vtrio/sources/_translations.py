@@ -78,13 +78,13 @@ class TranslationsSource:
         if offset and etag:
             headers = {"Range": f"bytes={offset}-", "If-Range": etag}
         async with self._http.stream(url, headers=headers) as (reply, chunks):
-            if reply.headers.get("Content-Encoding", "identity") != "identity":
+            if reply.headers.get("content-encoding", "identity") != "identity":
                 raise BadAnswer("the result is compressed, though identity was asked")
             begins, total = _extent(reply)
             yield ResultStream(
                 offset=begins,
                 total=total,
-                etag=_strong(reply.headers.get("ETag")),
+                etag=_strong(reply.headers.get("etag")),
                 chunks=chunks,
             )
 
@@ -105,9 +105,9 @@ def _answer(reply: Reply, job_id: str) -> Answer:
 def _extent(reply: Reply) -> tuple[int, int | None]:
     """Tell where the bytes of an answer begin, and how many the whole has."""
     if reply.status != 206:
-        length = reply.headers.get("Content-Length", "")
+        length = reply.headers.get("content-length", "")
         return 0, int(length) if length.isdecimal() else None
-    told = reply.headers.get("Content-Range", "")
+    told = reply.headers.get("content-range", "")
     match = _CONTENT_RANGE.fullmatch(told.strip())
     if match is None or match[1] is None:
         raise BadAnswer(f"the partial answer has no usable Content-Range: {told!r}")

@@ -1,0 +1,66 @@
+"""What a figure was measured on: it means nothing without."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("vtrio", "trio", "httpx", "httpx2", "hypercorn", "quart", "quart-trio")
+
+
+def environment(seed: int) -> dict[str, Any]:
+    """Describe versions, seed, machine and commit."""
+    return {
+        "versions": {"python": platform.python_version(), **_versions()},
+        "seed": seed,
+        "machine": {
+            "system": platform.system(),
+            "release": platform.release(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+        "commit": _commit(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """Name the commit, with a plus sign where the tree has been changed since."""
+    here = Path(__file__).parent
+    try:
+        head = _git(here, "rev-parse", "HEAD")
+        return head + ("+" if _git(here, "status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(here: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(here), *words],  # noqa: S607 - whichever git there is
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def write_json(path: Path, where: dict[str, Any], results: dict[str, Any]) -> None:
+    """Write what was found, whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.part")
+    document = {"environment": where, "results": results}
+    unfinished.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(path)

@@ -1,0 +1,112 @@
+"""What is typed: checked with one sentence, by flag and then by environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vtrio.cli import main
+from vtrio.cli.parser import UsageError, parse
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """`vtrio --version`."""
+    from vtrio import __version__
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"vtrio {__version__}\n"
+
+
+def test_help_is_told_for_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the variable that stands in for each flag."""
+    for command in ("serve", "translate", "status", "wait", "cancel", "demo"):
+        assert main([command, "--help"]) == 0
+        assert f"usage: vtrio {command}" in capsys.readouterr().out
+    assert main(["serve", "--help"]) == 0
+    assert "VTRIO_DATA_DIR" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("", "required: COMMAND"),
+        ("launch", "invalid choice: 'launch'"),
+        ("serve --port x", "port='x' is not allowed: must be a whole number"),
+        ("serve --port 70000", "port=70000 is not allowed: .* at most 65535"),
+        ("serve --workers 0", "workers=0 is not allowed: .* at least 1"),
+        ("serve --engine cloud", "engine='cloud' .* one of local, simulated"),
+        ("serve --engine simulated --durations uniform:9", "uniform:LOW,HIGH"),
+        ("serve --engine simulated --failure-rate 2", "failure-rate=2.0 .* at most 1"),
+        ("serve --engine simulated --seed 1.5", "seed='1.5' .* whole number"),
+        ("serve --engine local --seed 1", "--seed is for the simulated engine"),
+        ("serve --engine simulated --host 192.0.2.1 --port 0", "loopback only"),
+        ("translate", "required: FILE, --to"),
+        ("translate sense.mp4", "required: --to"),
+        ("translate nothing.mp4 --to pt", "FILE='nothing.mp4' .* must be a file"),
+        ("wait", "required: ID"),
+        ("wait j1 --max-wait 0", "max-wait=0.0 is not allowed: .* above 0"),
+        ("wait j1 --max-wait soon", "max-wait='soon' is not allowed: must be a number"),
+        ("wait j1 j2 -o out.mp4", "names one file for 2 results; use --into FOLDER"),
+        ("wait j1 -o nowhere/out.mp4", "must be a file in a folder that is there"),
+        ("wait j1 -o a --into b", "not allowed with"),
+        ("status j1 --base-url localhost", "base_url='localhost' .* http://"),
+        ("status j1 --base-url http://h --api-key Ã¼", "api_key of that form"),
+        ("status j1 --bas-url http://h", "unrecognized arguments: --bas-url"),
+        ("cancel j1 --max-wait 3", "unrecognized arguments"),
+    ],
+)
+def test_bad_usage_is_one_sentence_and_exit_status_2(
+    line: str,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """It names the value and what is allowed, on standard error."""
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    assert main(line.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.search(told, printed.err)
+    assert printed.err.startswith("vtrio: ")
+    assert printed.err.count("\n") == 1
+
+
+def test_two_results_cannot_share_a_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files of one name, from two folders into one."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "talk.mp4").touch()
+    files = [str(tmp_path / folder / "talk.mp4") for folder in ("a", "b")]
+    assert main(["translate", *files, "--to", "pt", "--into", str(tmp_path)]) == 2
+    assert "results in one place" in capsys.readouterr().err
+    assert main(["wait", "j1", "--into", files[0]]) == 2
+    assert "must be a folder" in capsys.readouterr().err
+
+
+def test_the_environment_stands_in_for_flags() -> None:
+    """A flag beats it, nothing is as good as unset, and it is checked alike."""
+    environment = {
+        "VTRIO_BASE_URL": "http://there:1",
+        "VTRIO_API_KEY": "secret",
+        "VTRIO_MAX_WAIT": "7",
+        "VTRIO_PORT": "",
+        "VTRIO_DATA_DIR": "/data",
+    }
+    options = parse(["wait", "j1"], environment)
+    assert options is not None
+    assert (options.base_url, options.api_key) == ("http://there:1", "secret")
+    assert options.max_wait == 7.0
+    options = parse(["wait", "j1", "--base-url", "http://here/"], environment)
+    assert options is not None
+    assert options.base_url == "http://here"
+    options = parse(["serve"], environment)
+    assert options is not None
+    assert (options.port, options.data_dir) == (5000, "/data")
+    with pytest.raises(UsageError, match="max-wait='x'"):
+        parse(["wait", "j1"], {"VTRIO_MAX_WAIT": "x"})
