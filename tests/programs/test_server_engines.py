@@ -1,0 +1,104 @@
+"""The choice of the engine: the real one where it can work, and the log says which."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from types import ModuleType
+
+import pytest
+
+from vtrio.server.engines import EngineUnavailable, choose_engine
+
+
+def a_local_package(missing: str | None) -> ModuleType:
+    """Make a stand-in for the package of the real engine."""
+
+    class Settings:
+        """Settings that remember where they came from."""
+
+        @classmethod
+        def from_environment(cls, environ: object) -> str:
+            """Take the environment."""
+            return "settings" if environ is os.environ else "others"
+
+    class Engine:
+        """An engine that remembers its settings."""
+
+        name = "local"
+
+        def __init__(self, settings: object) -> None:
+            self.settings = settings
+
+    package = ModuleType("vtrio.server.engines.local")
+    package.available = lambda: missing  # type: ignore[attr-defined]
+    package.LocalEngine = Engine  # type: ignore[attr-defined]
+    package.LocalSettings = Settings  # type: ignore[attr-defined]
+    return package
+
+
+@pytest.fixture
+def local(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Let a test say what the real engine lacks; nothing to begin with."""
+    install(monkeypatch, None)
+    return monkeypatch
+
+
+def install(monkeypatch: pytest.MonkeyPatch, missing: str | None) -> None:
+    """Have the real engine lack something, or nothing."""
+    from vtrio.server import engines
+
+    package = a_local_package(missing)
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    monkeypatch.setattr(engines, "local", package, raising=False)
+
+
+def test_the_default_is_the_real_engine(
+    local: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where its extra is installed; the log says so."""
+    with caplog.at_level(logging.INFO, "vtrio.server"):
+        engine = choose_engine()
+    assert engine.name == "local"
+    assert engine.settings == "settings"  # type: ignore[attr-defined]
+    assert caplog.messages == ["engine-chosen engine=local"]
+
+
+def test_without_its_extra_the_default_is_the_simulated_one(
+    local: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says which, and what the real one lacks."""
+    install(local, "no ears")
+    assert choose_engine().name == "simulated"
+    assert caplog.messages == ["engine-chosen engine=simulated because=no ears"]
+
+
+def test_asked_for_it_must_be_there(local: pytest.MonkeyPatch) -> None:
+    """The real engine is not replaced behind the back of who asked for it."""
+    assert choose_engine("local").name == "local"
+    install(local, "no ears")
+    with pytest.raises(EngineUnavailable, match="no ears"):
+        choose_engine("local")
+
+
+def test_what_cannot_be_imported_is_not_there(local: pytest.MonkeyPatch) -> None:
+    """One sentence says what to install."""
+    from vtrio.server import engines
+
+    local.delattr(engines, "local", raising=False)
+    local.setitem(sys.modules, "vtrio.server.engines.local", None)
+    with pytest.raises(EngineUnavailable, match=r"pip install 'vtrio\[local\]'"):
+        choose_engine("local")
+    assert choose_engine().name == "simulated"
+
+
+def test_the_simulated_engine_can_always_be_chosen(local: pytest.MonkeyPatch) -> None:
+    """It needs nothing."""
+    assert choose_engine("simulated").name == "simulated"
+
+
+def test_there_are_two_engines(local: pytest.MonkeyPatch) -> None:
+    """Another name is refused, with those that are allowed."""
+    with pytest.raises(ValueError, match="engine='magic'.*local, simulated"):
+        choose_engine("magic")

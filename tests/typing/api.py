@@ -1,0 +1,82 @@
+"""The public interface, as two type checkers read it; nothing here is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import assert_type
+
+import httpx
+import httpx2
+
+import vtrio
+from vtrio import (
+    Answer,
+    Capabilities,
+    Exponential,
+    Fixed,
+    Job,
+    JobStatus,
+    Receipt,
+    Schedule,
+    StatusSource,
+    VideoTranslationClient,
+    VtrioError,
+)
+from vtrio.schedules import PollState
+
+
+class MySchedule:
+    """A schedule of a user's own."""
+
+    def delay(self, state: PollState) -> float:
+        """Wait a tenth of the age."""
+        return state.age / 10
+
+
+class MySource:
+    """A source of a user's own."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Say that it can do nothing beyond `status`."""
+        return Capabilities()
+
+    async def status(self, job_id: str) -> Answer:
+        """Answer always alike."""
+        return Answer(job=Job(id=job_id, status=JobStatus.RUNNING))
+
+
+def values() -> None:
+    """Settings are values, and protocols are fulfilled by shape."""
+    schedules: list[Schedule] = [Fixed(5), Exponential(1, 1.5, cap=20), MySchedule()]
+    source: StatusSource = MySource()
+    VideoTranslationClient("http://host", schedule=schedules[0], source=source)
+    VideoTranslationClient("http://host", http=httpx.AsyncClient())
+    VideoTranslationClient("http://host", http=httpx2.AsyncClient())
+    assert_type(vtrio.__version__, str)
+
+
+async def later(word: str) -> None:
+    """Be an async callback."""
+
+
+async def calls(client: VideoTranslationClient) -> None:
+    """Every call of the client, and what it returns."""
+    async with client as same:
+        assert_type(same, VideoTranslationClient)
+    final = await client.get_status(on_update=print)
+    if final == "completed":
+        await client.get_status("j1", on_update=later)
+    job = await client.submit("talk.mp4", to="pt")
+    assert_type(job, Job)
+    assert_type(await client.wait(job, max_wait_time=60, on_job=print), Job)
+    assert_type(await client.get_job(job.id), Job)
+    assert_type(await client.cancel(job), Job)
+    assert_type(await client.download(job, Path("out.mp4")), Path)
+
+
+def errors(error: VtrioError) -> None:
+    """What every error carries."""
+    assert_type(error.job_id, str | None)
+    assert_type(error.job, Job | None)
+    assert_type(error.receipt, Receipt | None)

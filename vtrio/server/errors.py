@@ -1,0 +1,82 @@
+"""What the server raises: why it cannot serve, and why it refuses a request.
+
+ServeError              the server cannot start: a port, an address, a folder
+RequestRefused          one request cannot be served; `problems` has the answers
+├── UnknownJob
+├── NotCompleted        its result was asked for too early, or there is none
+├── KeyReused           the same Idempotency-Key with another payload
+├── BadKey              the Idempotency-Key cannot be read
+├── BadField            a field of the form is missing or wrong
+├── BadUpload           the body is not the multipart form expected
+├── WrongMediaType      the body is something else altogether
+├── TooLarge
+├── TooSlow
+├── BadRange            the bytes asked for lie outside the file
+└── Stopping            the server takes no new work
+"""
+
+from __future__ import annotations
+
+
+class ServeError(Exception):
+    """The server cannot start, or its settings are refused; the message says why."""
+
+
+class RequestRefused(Exception):
+    """The root of what a client is told; its text is the detail of the problem."""
+
+
+class UnknownJob(RequestRefused):
+    """There is no job of this id."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id[:80]!r} on this server")
+        self.job_id = job_id
+
+
+class NotCompleted(RequestRefused):
+    """The job has no result: it has not ended, or not well."""
+
+
+class KeyReused(RequestRefused):
+    """An idempotency key came again with another payload."""
+
+
+class BadKey(RequestRefused):
+    """The `Idempotency-Key` header cannot be read."""
+
+
+class BadField(RequestRefused):
+    """A field of the form is missing, given twice or not allowed."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+class BadUpload(RequestRefused):
+    """The body is not a well-formed multipart form."""
+
+
+class WrongMediaType(RequestRefused):
+    """The body is of a type that this server does not take."""
+
+
+class TooLarge(RequestRefused):
+    """The body, or one of its parts, is larger than this server takes."""
+
+
+class TooSlow(RequestRefused):
+    """The body stopped coming in."""
+
+
+class BadRange(RequestRefused):
+    """No byte of the range asked for lies inside the file."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the range lies outside the {size} bytes of the file")
+        self.size = size
+
+
+class Stopping(RequestRefused):
+    """The server is stopping and takes no new work."""

@@ -1,0 +1,42 @@
+"""The `Idempotency-Key` header.
+
+For a day, a submission that comes again with its key and payload makes no second job:
+it is answered 202 with the first one's place and its document as it is by then, which
+tells more than the first answer did. The payload is the form's fields and the content
+of its file, however they were sent. The whole upload is taken in before that is known,
+so of twins that come at once the later one is told of the earlier one's job.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .errors import BadKey
+
+_LONGEST = 255
+# A string of RFC 8941, as the draft of the header wants it; or the bare token that
+# most clients send: visible characters without a quote.
+_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+_BARE = re.compile(r"[!#-~]+")
+
+
+def read_key(header: str | None) -> str | None:
+    """Return the key, which is the same whether it came quoted or bare.
+
+    Raises:
+        BadKey: it is neither, or it is empty or too long.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if quoted := _QUOTED.fullmatch(text):
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
+    elif _BARE.fullmatch(text):
+        key = text
+    else:
+        raise BadKey(
+            "it must be a quoted string or a word, of printable ASCII characters"
+        )
+    if not 1 <= len(key) <= _LONGEST:
+        raise BadKey(f"it has {len(key)} characters and may have 1 to {_LONGEST}")
+    return key

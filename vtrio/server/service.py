@@ -1,0 +1,434 @@
+"""The job service: takes jobs, has the engine work on them, tells how they are.
+
+One task hands out the waiting jobs to as many attempts as there are workers. An
+attempt that fails by itself is made again, three times at most; one that its owner
+cancels ends there; one that the stop of the server cuts off is put back.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn, assert_never
+
+import trio
+
+from .._checks import check_count
+from .._job import IllegalMove, JobProblem, JobStatus
+from ..schedules import Exponential, PollState, Schedule
+from . import files
+from .engines import Engine, EngineError, Progress, Task, Translation
+from .errors import BadField, Stopping
+from .store import (
+    Changes,
+    IdempotencyKey,
+    Instant,
+    JobRecord,
+    Overtaken,
+    Store,
+    Submission,
+)
+
+_log = logging.getLogger("vtrio.server.jobs")
+
+_MOST_FAILURES = 3
+# Seconds within which an attempt that has ended, or was cut off, is written down.
+_CONCLUDING = 5.0
+
+PROBLEM_TYPES = "urn:vtrio:problem:"
+"""What the type of each problem begins with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A job to be done: an uploaded file, which the service takes over."""
+
+    video: Path
+    suffix: str
+    target_language: str
+    source_language: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatistics:
+    """What the service is doing at this moment."""
+
+    workers: int
+    attempts: int
+    running: bool
+    stopping: bool
+
+
+class JobService:
+    """Runs jobs for as long as `run` does.
+
+    `retry_after` is asked with the age of a job when a client is told when to ask
+    again. `wall` tells the time of day, for display alone.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        folder: Path,
+        *,
+        workers: int = 2,
+        retry_after: Schedule = Exponential(1, 1.1, cap=20),  # noqa: B008 - frozen
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        check_count("workers", workers)
+        self._store = store
+        self._engine = engine
+        self._folder = folder
+        self._workers = workers
+        self._free = trio.Semaphore(workers)
+        self._retry_after = retry_after
+        self._wall = wall
+        self._attempts: dict[str, trio.CancelScope] = {}
+        self._wake = trio.Event()
+        self._running = False
+        self._stopping = False
+
+    def __repr__(self) -> str:
+        state = "stopping" if self._stopping else "open"
+        return (
+            f"<JobService {state} engine={self._engine.name}"
+            f" attempts={len(self._attempts)}/{self._workers}>"
+        )
+
+    @property
+    def uploads(self) -> Path:
+        """The folder for files that are still coming in; on the jobs' own disk."""
+        return self._folder / "uploads"
+
+    def statistics(self) -> ServiceStatistics:
+        """Return what the service is doing at this moment."""
+        return ServiceStatistics(
+            workers=self._workers,
+            attempts=len(self._attempts),
+            running=self._running,
+            stopping=self._stopping,
+        )
+
+    def now(self) -> Instant:
+        """Return this moment on both clocks."""
+        return Instant(trio.current_time(), self._wall())
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Work on jobs until cancelled; what then runs is put back.
+
+        Raises:
+            OSError: the folder cannot be used, or the store has failed.
+        """
+        await files.make_folder(self.uploads)
+        async with trio.open_nursery() as nursery:
+            self._running = True
+            task_status.started()
+            try:
+                await self._hand_out(nursery)
+            finally:
+                self._running = False
+
+    def refuse_work(self) -> None:
+        """Take no new jobs and begin no attempts; what runs goes on."""
+        self._stopping = True
+
+    async def submit(self, order: Order, key: IdempotencyKey | None) -> Submission:
+        """Accept a job, or find the one that the same key made before.
+
+        Takes over the file of the order if it returns; it is gone then from where it
+        was. If cancelled, the job was not accepted.
+
+        Raises:
+            Stopping: the server takes no new work.
+            BadField: the engine does not serve these languages.
+            KeyReused: the key came with another payload before.
+        """
+        if self._stopping:
+            raise Stopping("the server is stopping: submit the job again in a moment")
+        self.check_languages(order.target_language, order.source_language)
+        job_id = new_id()
+        folder = self._folder / "jobs" / job_id
+        source = folder / f"source{order.suffix}"
+        accepted = False
+        try:
+            await files.move_into(order.video, source)
+            submission = await self._store.submit(
+                JobRecord(
+                    id=job_id,
+                    status=JobStatus.PENDING,
+                    source=source,
+                    target_language=order.target_language,
+                    source_language=order.source_language,
+                    created=self.now(),
+                ),
+                key,
+            )
+            accepted = submission.created
+        finally:
+            if not accepted:
+                with trio.move_on_after(files.PATIENCE, shield=True):
+                    await files.remove(folder)
+        if accepted:
+            _log.info("job-accepted id=%s to=%s", job_id, order.target_language)
+            self._wake_up()
+        return submission
+
+    def check_languages(self, target: str, source: str | None) -> None:
+        """Refuse what the engine cannot serve.
+
+        Raises:
+            BadField: naming the field whose language it is.
+        """
+        try:
+            self._engine.check(target, source)
+        except ValueError as error:
+            at_fault = "target_language"
+            if source is not None and self._serves(target):
+                at_fault = "source_language"
+            raise BadField(at_fault, str(error)) from error
+
+    def _serves(self, target: str) -> bool:
+        try:
+            self._engine.check(target, None)
+        except ValueError:
+            return False
+        return True
+
+    async def get(self, job_id: str) -> JobRecord:
+        """Return one job.
+
+        Raises:
+            UnknownJob: there is none of this id.
+        """
+        return await self._store.get(job_id)
+
+    async def cancel(self, job_id: str) -> tuple[JobRecord, bool]:
+        """Cancel a job; return it, and whether this changed anything.
+
+        It is cancelled when this returns; the work on it may take a moment more to
+        be gone.
+
+        Raises:
+            UnknownJob: there is none of this id.
+        """
+        try:
+            record = await self._store.move(
+                job_id, JobStatus.CANCELLED, at=self.now(), stage=None
+            )
+        except IllegalMove:
+            return await self._store.get(job_id), False
+        _log.info("job-cancelled id=%s", job_id)
+        # The attempt may be between its claim and its start, or past its end: then
+        # there is no scope, and what it has to say is refused by the store.
+        if (scope := self._attempts.get(job_id)) is not None:
+            scope.cancel("its owner cancelled the job")
+        return record, True
+
+    def age(self, record: JobRecord) -> float:
+        """Return the seconds since the job was submitted."""
+        return trio.current_time() - record.created.clock
+
+    def ask_again_after(self, record: JobRecord) -> int | None:
+        """Return the whole seconds after which to ask again; None for a final job."""
+        if record.is_final:
+            return None
+        age = self.age(record)
+        state = PollState(age=age, start_age=age, answers=1, work=record.media_seconds)
+        return max(1, math.ceil(self._retry_after.delay(state)))
+
+    async def _hand_out(self, nursery: trio.Nursery) -> NoReturn:
+        while True:
+            await self._free.acquire()
+            record = await self._next()
+            # No checkpoint between the claim and the start, because a job that is
+            # claimed must have an attempt that puts it back.
+            nursery.start_soon(
+                self._attempt, record, name=f"attempt {record.attempt} at {record.id}"
+            )
+
+    async def _next(self) -> JobRecord:
+        while True:
+            # Taken before the claim, so that a job which comes after it wakes us.
+            wake = self._wake
+            if not self._stopping:
+                record = await self._store.claim(self.now())
+                if record is not None:
+                    return record
+            await wake.wait()
+
+    def _wake_up(self) -> None:
+        self._wake.set()
+        self._wake = trio.Event()
+
+    async def _attempt(self, record: JobRecord) -> None:
+        """Make one attempt, and write down how it ended whatever ends it."""
+        folder = self._folder / "jobs" / record.id / f"attempt-{record.attempt}"
+        ending: Translation | EngineError | None = None
+        scope = self._attempts[record.id] = trio.CancelScope()
+        _log.info("attempt-started id=%s attempt=%d", record.id, record.attempt)
+        try:
+            with scope:
+                ending = await self._work(record, folder)
+        finally:
+            with trio.move_on_after(_CONCLUDING, shield=True) as concluding:
+                await self._conclude(record, ending, folder)
+            if concluding.cancelled_caught:
+                _log.error("attempt-not-concluded id=%s", record.id)
+            del self._attempts[record.id]
+            self._free.release()
+
+    async def _work(self, record: JobRecord, folder: Path) -> Translation | EngineError:
+        await files.make_folder(folder)
+        task = Task(
+            job_id=record.id,
+            attempt=record.attempt,
+            source=record.source,
+            folder=folder,
+            target_language=record.target_language,
+            source_language=record.source_language,
+        )
+        cell = _Latest()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._note_progress, record, cell)
+            ending = await self._translate(task, cell.put)
+            nursery.cancel_scope.cancel("the attempt is done")
+        return ending
+
+    async def _translate(
+        self, task: Task, report: Callable[[Progress], None]
+    ) -> Translation | EngineError:
+        """Have the engine work; whatever is wrong with it stays with this job."""
+        try:
+            return await self._engine.translate(task, report)
+        except EngineError as error:
+            return error
+        except Exception:  # noqa: BLE001 - isolation: one job must not end the others
+            _log.exception("engine-crashed id=%s attempt=%d", task.job_id, task.attempt)
+            return EngineError(
+                "engine-crashed", "The engine failed unexpectedly", permanent=False
+            )
+        except BaseExceptionGroup as group:
+            failed, rest = group.split(Exception)
+            if failed is None or rest is None:
+                raise
+            # Its clean-up failed while it was being cancelled.
+            _log.error(
+                "engine-cleanup-failed id=%s attempt=%d",
+                *(task.job_id, task.attempt),
+                exc_info=failed,
+            )
+            raise rest from None
+
+    async def _note_progress(self, record: JobRecord, cell: _Latest) -> NoReturn:
+        while True:
+            progress = await cell.wait()
+            changes = Changes(
+                stage=progress.stage, progress=_within_unit(progress.fraction)
+            )
+            if progress.media_seconds is not None:
+                changes["media_seconds"] = progress.media_seconds
+            if progress.source_language is not None:
+                changes["source_language"] = progress.source_language
+            try:
+                await self._store.note(record.id, attempt=record.attempt, **changes)
+            except Overtaken:
+                await trio.sleep_forever()
+
+    async def _conclude(
+        self,
+        record: JobRecord,
+        ending: Translation | EngineError | None,
+        folder: Path,
+    ) -> None:
+        """Write down how an attempt ended; None means that it was cut off."""
+        status: JobStatus | None
+        status, changes = _consequences(record, ending)
+        try:
+            await self._store.move(
+                record.id, status, at=self.now(), attempt=record.attempt, **changes
+            )
+        except (IllegalMove, Overtaken):
+            status = None
+        _log.info(
+            "attempt-ended id=%s attempt=%d status=%s error=%s",
+            *(record.id, record.attempt, status or "overtaken"),
+            ending if isinstance(ending, EngineError) else None,
+        )
+        if status is JobStatus.PENDING:
+            self._wake_up()
+        if status is not JobStatus.COMPLETED:
+            await files.remove(folder)
+
+
+def new_id() -> str:
+    """Return an id of 144 random bits that does not look like an option."""
+    while (job_id := secrets.token_urlsafe(18)).startswith(("-", "_")):
+        pass
+    return job_id
+
+
+def _consequences(
+    record: JobRecord, ending: Translation | EngineError | None
+) -> tuple[JobStatus, Changes]:
+    """Say where a job goes after an attempt; None means that it was cut off."""
+    match ending:
+        case Translation():
+            changes = Changes(
+                progress=1.0,
+                stage=None,
+                video=ending.video,
+                subtitles=ending.subtitles,
+            )
+            if ending.media_seconds is not None:
+                changes["media_seconds"] = ending.media_seconds
+            if ending.source_language is not None:
+                changes["source_language"] = ending.source_language
+            return JobStatus.COMPLETED, changes
+        case EngineError():
+            failures = record.failures + 1
+            if not ending.permanent and failures < _MOST_FAILURES:
+                return JobStatus.PENDING, Changes(
+                    failures=failures, progress=None, stage=None
+                )
+            problem = JobProblem(
+                type=PROBLEM_TYPES + ending.kind,
+                title=ending.title,
+                detail=ending.detail,
+            )
+            return JobStatus.ERROR, Changes(
+                failures=failures, stage=None, error=problem
+            )
+        case None:
+            return JobStatus.PENDING, Changes(progress=None, stage=None)
+        case unknown:  # pragma: no cover - the type checker proves it
+            assert_never(unknown)
+
+
+def _within_unit(fraction: float) -> float | None:
+    return min(max(fraction, 0.0), 1.0) if math.isfinite(fraction) else None
+
+
+class _Latest:
+    """The latest progress, for one reader: what it misses is out of date."""
+
+    def __init__(self) -> None:
+        self._values: deque[Progress] = deque(maxlen=1)
+        self._filled = trio.Event()
+
+    def put(self, progress: Progress) -> None:
+        self._values.append(progress)
+        self._filled.set()
+
+    async def wait(self) -> Progress:
+        await self._filled.wait()
+        self._filled = trio.Event()
+        return self._values.pop()
