@@ -13,6 +13,7 @@ from typing import Protocol
 import trio
 
 from ._errors import BadAnswer, NoAnswer, Refused, TransientError
+from ._session import LONGEST_HINT
 from .schedules import Exponential, PollState
 
 # A finished video must not be thrown away for a reset or two; a server that brings
@@ -78,18 +79,21 @@ async def _download(
     tries = 0
     while True:
         before = await trio.to_thread.run_sync(part.size)
+        failure = None
         try:
             await _fetch(source, url, part)
         except TransientError as error:
-            grown = await trio.to_thread.run_sync(part.size) > before
-            tries = 1 if grown else tries + 1
-            if tries >= _TRIES_WITHOUT_PROGRESS:
-                raise
-            state = PollState(age=0, answers=tries, hint=error.hint, roll=rng.random())
-            await trio.sleep(max(_PAUSES.delay(state), min(error.hint or 0.0, 300.0)))
-        else:
+            failure = error
+        if failure is None:
             await trio.to_thread.run_sync(part.finish)
             return
+        grown = await trio.to_thread.run_sync(part.size) > before
+        tries = 1 if grown else tries + 1
+        if tries >= _TRIES_WITHOUT_PROGRESS:
+            raise failure
+        state = PollState(age=0, answers=tries, roll=rng.random())
+        hint = min(failure.hint or 0.0, LONGEST_HINT)
+        await trio.sleep(max(_PAUSES.delay(state), hint))
 
 
 class _Part:
@@ -142,8 +146,10 @@ async def _fetch(source: ResultSource, url: str, part: _Part) -> None:
         # 416: there is nothing behind what we have, so it is not part of this.
         if error.status_code != 416 or not have:
             raise
-        await trio.to_thread.run_sync(part.drop)
-        raise BadAnswer("the part that was kept is not of this result") from error
+    else:
+        return
+    await trio.to_thread.run_sync(part.drop)
+    raise BadAnswer("the part that was kept is not of this result")
 
 
 async def _append(

@@ -151,7 +151,7 @@ class VideoTranslationClient:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._connections.drop()
+        await self._connections.drop()  # noqa: ASYNC102 - shielded, bounded in there
 
     async def get_status(
         self, job_id: Job | str | None = None, *, on_update: OnUpdate | None = None
@@ -339,15 +339,18 @@ class VideoTranslationClient:
         if isinstance(job, str):
             job = await self.get_job(job)
         async with self._connections.translations() as source:
+            refusal = None
             try:
                 await fetch(source, _url_of(job, what), target)
-            except Refused:
+            except Refused as error:
                 if asked:
                     raise
+                refusal = error
+            if refusal is not None:
                 # A link may have expired since the job was seen; a fresh one may not.
                 fresh = await self.get_job(job.id)
                 if fresh.result == job.result:
-                    raise
+                    raise refusal
                 await fetch(source, _url_of(fresh, what), target)
         return target
 

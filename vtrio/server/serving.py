@@ -89,7 +89,7 @@ class Serving:
     port: int
 
 
-async def serve(
+async def serve(  # noqa: ASYNC128 - handed on, and called where it listens
     engine: Engine,
     settings: ServerSettings | None = None,
     *,
@@ -184,7 +184,7 @@ def print_address(serving: Serving) -> None:
     sys.stdout.flush()
 
 
-async def _serve_then(
+async def _serve_then(  # noqa: ASYNC128 - handed on
     scope: trio.CancelScope,
     engine: Engine,
     settings: ServerSettings | None,
@@ -243,7 +243,7 @@ class _Stage:
         self.told_to_end = trio.Event()
         self.ended = trio.Event()
 
-    async def run(
+    async def run(  # noqa: ASYNC128 - handed on
         self,
         serve_http: Callable[..., Awaitable[None]],
         *,

@@ -209,7 +209,7 @@ class HttpEdge:
                 read_already = response.is_stream_consumed
                 yield (
                     reply,
-                    _one_chunk(response.content)
+                    _OneChunk(response.content)
                     if read_already
                     else response.aiter_raw(),
                 )
@@ -403,8 +403,20 @@ def _too_long(limit: int) -> BadAnswer:
     return BadAnswer(f"the answer is longer than {limit} bytes")
 
 
-async def _one_chunk(body: bytes) -> AsyncIterator[bytes]:
-    yield body
+class _OneChunk:
+    """A body that was read already, as the stream that it no longer is."""
+
+    def __init__(self, body: bytes) -> None:
+        self._left = [body]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 class _Inflater:
