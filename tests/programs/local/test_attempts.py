@@ -1,0 +1,219 @@
+"""Attempts with stand-ins for the models: what they make, and that they can be ended.
+
+These start real processes on the real clock.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+
+from vtrio.server.engines import EngineError, Progress, Translation
+from vtrio.server.engines.local import LocalSettings
+from vtrio.server.engines.local._ffmpeg import Ffmpeg, local
+from vtrio.server.engines.local._pipeline import translate_video
+from vtrio.server.engines.local._wire import (
+    Made,
+    Request,
+    decode_message,
+    encode_request,
+)
+
+Attempt = Callable[..., Awaitable[Translation]]
+Members = Callable[[int], list[int]]
+Children = Callable[[int], set[int]]
+AssertPromised = Callable[[Path, Path], None]
+
+WORKER = [sys.executable, "-P", "-m", "vtrio.server.engines.local"]
+
+
+def names(folder: Path) -> list[str]:
+    """List a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_cancelling_kills_a_worker_that_computes(
+    attempt: Attempt,
+    stuck: LocalSettings,
+    members: Members,
+    children: Children,
+    short_clip: Path,
+    tmp_path: Path,
+) -> None:
+    """A worker that listens to nobody, and its child, end with the cancel."""
+    before = children(os.getpid())
+    groups: set[int] = set()
+    scope = trio.CancelScope()
+
+    async def cancel_when_stuck() -> None:
+        while not any(len(members(group)) == 2 for group in groups):
+            await trio.sleep(0.05)
+            groups.update(children(os.getpid()) - before)
+        scope.cancel("the test has seen enough")
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cancel_when_stuck)
+            with scope:
+                await attempt(short_clip, tmp_path / "out", stuck)
+
+    assert scope.cancelled_caught
+    assert [members(group) for group in groups] == [[]]
+    assert names(tmp_path / "out") == []
+
+
+def test_the_group_dies_with_the_server(
+    stuck: LocalSettings,
+    members: Members,
+    children: Children,
+    short_clip: Path,
+    tmp_path: Path,
+) -> None:
+    """A server that is killed outright leaves no worker behind."""
+    script = f"""
+import pathlib, trio
+from vtrio.server.engines import Task
+from vtrio.server.engines.local import LocalEngine, LocalSettings
+settings = LocalSettings(recognizer={stuck.recognizer!r})
+task = Task(job_id="j", attempt=1, source=pathlib.Path({str(short_clip)!r}),
+            folder=pathlib.Path({str(tmp_path)!r}), target_language="pt")
+trio.run(LocalEngine(settings).translate, task, lambda progress: None)
+"""
+    with subprocess.Popen([sys.executable, "-c", script]) as server:
+        deadline = time.monotonic() + 20
+        groups: set[int] = set()
+        while not any(len(members(group)) == 2 for group in groups):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            groups = children(server.pid)
+        server.kill()
+
+    (group,) = groups
+    while members(group):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("nothing_left")
+async def test_too_much_processor_time_ends_an_attempt(
+    attempt: Attempt, stuck: LocalSettings, short_clip: Path, tmp_path: Path
+) -> None:
+    """The limit that the worker sets itself is in force."""
+    with pytest.raises(EngineError) as caught:
+        await attempt(short_clip, tmp_path / "out", replace(stuck, cpu_time=1))
+
+    assert (caught.value.kind, caught.value.permanent) == ("too-slow", True)
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_an_attempt_with_fakes_makes_what_a_real_one_makes(
+    attempt: Attempt, assert_promised: AssertPromised, short_clip: Path, tmp_path: Path
+) -> None:
+    """The files, the facts and the notes are there, and nothing else is left."""
+    strange = tmp_path / "-i file.mp4"
+    os.link(short_clip, strange)
+
+    made = await attempt(strange, tmp_path / "out")
+
+    assert names(tmp_path / "out") == ["subtitles.vtt", "video.mp4"]
+    assert made.media_seconds == pytest.approx(2, abs=0.1)
+    assert made.source_language == "en"
+    assert "sihT si a .tset" in made.subtitles.read_text()
+    assert_promised(made.video, short_clip)
+
+
+def test_the_stages_work_together(
+    fakes: LocalSettings,
+    assert_promised: AssertPromised,
+    short_clip: Path,
+    tmp_path: Path,
+) -> None:
+    """In one process: what is too long is spoken faster, and the rest is cut."""
+    told: list[Progress] = []
+    request = Request(
+        source=short_clip,
+        work=tmp_path,
+        source_language="en",
+        settings=replace(fakes, max_stretch=1.6),
+    )
+
+    made = translate_video(request, told.append)
+
+    first, second = made.notes
+    assert re.fullmatch(r"sentence 1 at 0.0 s: spoken 1.\d\d times .* fast", first)
+    assert re.search("spoken 1.60 times as fast, cut short by 0.[1-9] s", second)
+    with wave.open(str(tmp_path / "dub.wav")) as dub:
+        assert dub.getnframes() / dub.getframerate() == pytest.approx(2, abs=0.1)
+    assert told[-1].fraction == 1.0
+    assert_promised(tmp_path / "video.mp4", short_clip)
+
+
+@pytest.mark.parametrize(
+    ("name", "codecs"),
+    [("clip.webm", ["libvpx", "libvorbis"]), ("clip.avi", ["mpeg4", "mp3"])],
+)
+async def test_other_containers_become_mp4(
+    name: str,
+    codecs: list[str],
+    attempt: Attempt,
+    assert_promised: AssertPromised,
+    ffmpeg: Ffmpeg,
+    short_clip: Path,
+    tmp_path: Path,
+) -> None:
+    """A picture that mp4 cannot hold is encoded anew, and a note says so."""
+    video, audio = codecs
+    clip = tmp_path / name
+    ffmpeg.run("-i", local(short_clip), "-c:v", video, "-c:a", audio, local(clip))
+
+    made = await attempt(clip, tmp_path / "out")
+
+    assert_promised(made.video, clip)
+    anew = any("encoded anew" in note for note in made.notes)
+    assert anew == (video == "libvpx")
+
+
+def test_the_worker_says_one_thing_a_line(
+    fakes: LocalSettings, short_clip: Path, tmp_path: Path
+) -> None:
+    """Progress comes first, then the result, and nothing else on stdout."""
+    request = Request(
+        source=short_clip, work=tmp_path, source_language=None, settings=fakes
+    )
+    with subprocess.Popen(
+        WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        worker.stdin.write(encode_request(request))
+        worker.stdin.flush()
+        *progress, last = [decode_message(line) for line in worker.stdout]
+
+    assert worker.returncode == 0
+    assert {type(message) for message in progress} == {Progress}
+    assert isinstance(last, Made)
+
+
+def test_the_worker_explains_itself_when_run_by_hand() -> None:
+    """Without an engine at its other end it says so and ends."""
+    ended = subprocess.run(
+        WORKER,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert b"for the engine only" in ended.stderr
