@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from ._names import publish
+from ._receipt import Receipt
 
 
 class JobStatus(StrEnum):
@@ -110,7 +111,8 @@ class Job:
     A snapshot: it never changes. `progress` runs from 0 to 1; `media_seconds` is
     the length of the video. The three instants are the server's own (aware, UTC)
     and for display: clocks differ. `unknown_word` is the server's word for the
-    status where it is none of ours; `status` is then `RUNNING`.
+    status where it is none of ours; `status` is then `RUNNING`. `receipt` says what
+    the wait cost that delivered this job.
     """
 
     id: str
@@ -127,6 +129,7 @@ class Job:
     result: JobResult | None = None
     unknown_word: str | None = None
     seen: Sighting | None = field(default=None, compare=False, repr=False)
+    receipt: Receipt | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_final(self) -> bool:

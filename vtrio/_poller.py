@@ -43,6 +43,7 @@ async def poll(
     """
     with trio.CancelScope(deadline=session.deadline) as patience:
         instruction = session.begin(now=trio.current_time(), roll=rng.random())
+        patience.deadline = session.deadline
         while isinstance(instruction, Ask):
             if instruction.at > trio.current_time():
                 await trio.sleep_until(instruction.at)

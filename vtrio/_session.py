@@ -129,7 +129,8 @@ class Session:
         self._unknown_words: list[str] = []
         self._submitted_at: float | None = None
         self._running_at: float | None = None
-        self._heard_at = started_at
+        # When the question was asked, or will be, that nobody has answered yet.
+        self._unanswered_at: float | None = None
         self._ended_at: float | None = None
         self._end_bounds: tuple[float, float] | None = None
         self._lag: float | None = None
@@ -160,6 +161,7 @@ class Session:
         if last is not None and last.is_final:
             return self._conclude(last, now)
         if last is None or last.seen is None:
+            self._unanswered_at = now
             return Ask(now)
         # What was seen earlier counts as the first answer, given when it was seen.
         seen = last.seen
@@ -203,7 +205,6 @@ class Session:
 
     def expired(self, *, now: float) -> Stop:
         """Say how the wait ends, now that its deadline has passed."""
-        waited = now - self._started_at
         seen = (
             f"it was last seen {self._last.status}"
             if self._last
@@ -220,8 +221,9 @@ class Session:
             )
         return self._stop(
             WaitTimeout(
-                f"{self._what} was not finished after max_wait_time={waited:g} s and"
-                f" {self._polls} polls ({seen}); wait again to go on"
+                f"{self._what} was not finished after max_wait_time="
+                f"{self.limits.max_wait_time:g} s and {self._polls} polls ({seen});"
+                " wait again to go on"
             ),
             now,
         )
@@ -265,9 +267,10 @@ class Session:
 
     @property
     def _silent_at(self) -> float:
-        if self.limits.max_silence is None:
+        # Only from asking on: a pause that we were told to make is not the server's.
+        if self.limits.max_silence is None or self._unanswered_at is None:
             return math.inf
-        return self._heard_at + self.limits.max_silence
+        return self._unanswered_at + self.limits.max_silence
 
     def _count_poll(
         self, asked_at: float, now: float, *, size: int, answered: bool
@@ -276,7 +279,7 @@ class Session:
         self._answers += 1
         self._bytes += size
         if answered:
-            self._heard_at = now
+            self._unanswered_at = None
             self._answer_times.append(now - asked_at)
 
     def _may_not_be_there_yet(self, error: Refused, now: float) -> bool:
@@ -327,6 +330,8 @@ class Session:
             due_at, reason = self._near_the_deadline(
                 due_at, reason, last_poll_at, now=now, after_failure=after_failure
             )
+        if self._unanswered_at is None:
+            self._unanswered_at = due_at
         until = min(due_at, self.deadline)
         self._delays.append(Delay(until - now, reason))
         return Ask(due_at)
@@ -381,7 +386,7 @@ class Session:
 
     def _conclude(self, job: Job, now: float) -> Deliver | Stop:
         if job.status is JobStatus.COMPLETED:
-            self.verdict = Deliver(job)
+            self.verdict = Deliver(replace(job, receipt=self.receipt(now=now)))
             return self.verdict
         return self._stop(_ending(job, self._what), now)
 

@@ -259,7 +259,7 @@ class VideoTranslationClient:
         on_job: OnJob | None = None,
         key: str = "",
     ) -> Job:
-        """Wait until the job is over, and return it if it is completed.
+        """Wait until the job is over, and return it, with its receipt, if completed.
 
         Has no limit unless given one. Given a `Job` of this run, it goes on from when
         that was seen; given an id, it asks at once. If cancelled, nothing is left

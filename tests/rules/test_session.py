@@ -124,8 +124,10 @@ def test_a_completed_job_is_delivered_with_a_receipt() -> None:
     failed(session, Unreachable("reset"), 110.0)
     answered(session, RUNNING, 120.0)
     done = Answer(job=COMPLETED.job, size=12, ended_ago=4.0)
-    assert isinstance(answered(session, done, 130.0), Deliver)
+    delivered = answered(session, done, 130.0)
+    assert isinstance(delivered, Deliver)
     receipt = session.receipt(now=130.0)
+    assert delivered.job.receipt == receipt
     assert (receipt.polls, receipt.errors) == (3, ("reset",))
     assert (receipt.bytes_received, receipt.waited) == (22, 30.0)
     assert [delay.seconds for delay in receipt.delays] == [10.0, 10.0, 10.0]
@@ -279,15 +281,18 @@ def test_a_deadline_that_passes_is_a_timeout() -> None:
 
 
 def test_silence_ends_a_wait_that_was_told_so() -> None:
-    """Any HTTP answer breaks the silence; a failed connection does not."""
+    """Any HTTP answer breaks the silence; a failed connection does not.
+
+    It counts from asking on, so that a pause of our own is not taken for one.
+    """
     session = a_session(max_silence=30)
     session.begin(now=100.0, roll=0.5)
     assert session.deadline == 130.0
-    failed(session, ServerBusy("502", status_code=502), 110.0)
-    assert session.deadline == 140.0
-    failed(session, Unreachable("refused"), 120.0)
-    assert session.deadline == 140.0
-    error = session.expired(now=140.0).error
+    failed(session, ServerBusy("502", status_code=502, hint=100), 110.0)
+    assert session.deadline == 240.0
+    failed(session, Unreachable("refused"), 210.0)
+    assert session.deadline == 240.0
+    error = session.expired(now=240.0).error
     assert isinstance(error, NoAnswer)
     assert "not answered for 30 s (refused)" in str(error)
 
