@@ -154,6 +154,8 @@ def test_the_stages_work_together(
     first, second = made.notes
     assert re.fullmatch(r"sentence 1 at 0.0 s: spoken 1.\d\d times .* fast", first)
     assert re.search("spoken 1.60 times as fast, cut short by 0.[1-9] s", second)
+    told_to_all = (tmp_path / "subtitles.vtt").read_text("utf-8")
+    assert told_to_all.startswith(f"WEBVTT\n\nNOTE {first}\n\nNOTE {second}\n\n")
     with wave.open(str(tmp_path / "dub.wav")) as dub:
         assert dub.getnframes() / dub.getframerate() == pytest.approx(2, abs=0.1)
     assert told[-1].fraction == 1.0

@@ -29,6 +29,7 @@ def test_subtitles_are_written_in_both_forms() -> None:
     assert to_webvtt(shown) == (
         "WEBVTT\n\n00:00:01.500 --> 01:02:03.250\nUm &lt;b&gt; &amp; {dois}.\n\n"
     )
+    assert to_webvtt([], ["made --> faster"]) == "WEBVTT\n\nNOTE made -> faster\n\n"
 
 
 def test_lines_are_of_about_the_same_length() -> None:

@@ -79,7 +79,6 @@ def translate_video(request: Request, tell: Callable[[Progress], None]) -> Made:
 
     steps.enter("muxing")
     shown = cues(_shown(translated, placements), seconds)
-    (work / "subtitles.vtt").write_text(to_webvtt(shown), "utf-8")
     (work / "target.srt").write_text(to_srt(shown), "utf-8")
     (work / "source.srt").write_text(to_srt(cues(said, seconds)), "utf-8")
     parts = Parts(
@@ -93,14 +92,12 @@ def translate_video(request: Request, tell: Callable[[Progress], None]) -> Made:
         original_volume=settings.original_volume,
     )
     changes = mux(ffmpeg, parts, work / "video.mp4")
-    steps.finish()
-
     fitted = (note(number, place) for number, place in enumerate(placements, start=1))
-    return Made(
-        media_seconds=seconds,
-        source_language=SOURCE,
-        notes=(*changes, *filter(None, fitted)),
-    )
+    notes = (*changes, *filter(None, fitted))
+    # Whoever gets the result is told what was done to it, beside the text.
+    (work / "subtitles.vtt").write_text(to_webvtt(shown, notes), "utf-8")
+    steps.finish()
+    return Made(media_seconds=seconds, source_language=SOURCE, notes=notes)
 
 
 def _hear(

@@ -59,14 +59,15 @@ def to_srt(cues: Iterable[Cue]) -> str:
     return "".join(f"{block}\n\n" for block in blocks)
 
 
-def to_webvtt(cues: Iterable[Cue]) -> str:
-    """Return WebVTT, as browsers read it."""
+def to_webvtt(cues: Iterable[Cue], notes: Iterable[str] = ()) -> str:
+    """Return WebVTT, as browsers read it; they pass the notes over, people need not."""
+    remarks = [f"NOTE {note.replace('-->', '->')}" for note in notes]
     blocks = [
         f"{_time(cue.start, '.')} --> {_time(cue.end, '.')}\n"
         + "\n".join(html.escape(line, quote=False) for line in cue.lines)
         for cue in cues
     ]
-    return "WEBVTT\n\n" + "".join(f"{block}\n\n" for block in blocks)
+    return "WEBVTT\n\n" + "".join(f"{block}\n\n" for block in (*remarks, *blocks))
 
 
 def _cut(text: str, start: float, end: float) -> list[Cue]:
