@@ -11,11 +11,17 @@ import pytest
 import trio
 
 from vtrio.server.engines import Task, Translation
-from vtrio.server.engines.local import LocalEngine, LocalSettings
+from vtrio.server.engines.local import LocalEngine, LocalSettings, available
 from vtrio.server.engines.local._ffmpeg import Ffmpeg, local
 from vtrio.server.engines.local._probe import Media, parse_media
 
 FAKES = "vtrio.server.engines.local._fakes"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a slow test, instead of skipping it, where the `local` extra is missing."""
+    if item.get_closest_marker("slow") and (missing := available()) is not None:
+        pytest.fail(missing, pytrace=False)
 
 
 @pytest.fixture(scope="session")
