@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,12 +38,26 @@ def a_job(**members: object) -> Job:
     return Job(**given)  # type: ignore[arg-type]
 
 
-async def breaking(data: bytes, error: Exception | None) -> AsyncIterator[bytes]:
-    """Send bytes, then break."""
-    for start in range(0, len(data), 10_000):
-        yield data[start : start + 10_000]
-    if error is not None:
-        raise error
+class Breaking:
+    """Bytes, and then a break.
+
+    No generator: one that is dropped half-read would have to be closed by somebody.
+    """
+
+    def __init__(self, data: bytes, error: Exception | None) -> None:
+        size = 10_000
+        self._chunks = [
+            data[start : start + size] for start in range(0, len(data), size)
+        ]
+        self._error = error
+
+    def __aiter__(self) -> Breaking:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._chunks:
+            return self._chunks.pop(0)
+        raise self._error or StopAsyncIteration
 
 
 @pytest.fixture
@@ -70,7 +84,7 @@ def results(fake_server: Make, library: ModuleType) -> Make:
             if left:
                 body, error = body[: left.pop(0)], library.ReadError("reset")
             return library.Response(
-                206 if begin else 200, content=breaking(body, error), headers=headers
+                206 if begin else 200, content=Breaking(body, error), headers=headers
             )
 
         return fake_server(answer)
@@ -162,7 +176,7 @@ async def test_a_part_longer_than_the_whole_is_dropped(
             return library.Response(
                 416, headers={"Content-Range": f"bytes */{len(VIDEO)}"}
             )
-        return library.Response(200, content=breaking(VIDEO, None))
+        return library.Response(200, content=Breaking(VIDEO, None))
 
     target = tmp_path / "out.mp4"
     await fake_server(answer).client().download(a_job(), target)
@@ -199,7 +213,7 @@ async def test_a_file_of_the_wrong_length_is_no_result(
     """A partial file is never taken for a whole one."""
 
     def answer(request: Any) -> object:
-        return library.Response(200, content=breaking(VIDEO, None), headers=headers)
+        return library.Response(200, content=Breaking(VIDEO, None), headers=headers)
 
     with pytest.raises(BadAnswer, match=told):
         await fake_server(answer).client().download(a_job(), tmp_path / "out.mp4")
@@ -220,7 +234,7 @@ async def test_a_partial_answer_must_say_what_part_it_is(
 
     def answer(request: Any) -> object:
         headers = {"ETag": ETAG, **({"Content-Range": told} if told else {})}
-        return library.Response(206, content=breaking(b"x", None), headers=headers)
+        return library.Response(206, content=Breaking(b"x", None), headers=headers)
 
     with pytest.raises(BadAnswer):
         await fake_server(answer).client().download(a_job(), tmp_path / "out.mp4")
