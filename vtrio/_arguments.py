@@ -7,7 +7,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from ._checks import shorten
 from ._job import Job
-from .schedules import Schedule
+from ._source import StatusSource
+from .schedules import History, Schedule
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _QUOTABLE = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]{1,255}")
@@ -52,7 +53,7 @@ def check_api_key(value: object) -> str | None:
 
 def check_schedule(schedule: object, backoff: dict[str, float]) -> None:
     """Refuse what is no schedule, and a schedule beside backoff parameters."""
-    if not isinstance(schedule, Schedule):
+    if isinstance(schedule, type) or not isinstance(schedule, Schedule):
         raise ValueError(
             f"schedule={shorten(schedule)} is not allowed: must have a method"
             " `delay(state)`, such as Fixed(5) or Exponential(1, 1.5, cap=20)"
@@ -67,11 +68,39 @@ def check_schedule(schedule: object, backoff: dict[str, float]) -> None:
 
 def check_status_path(value: object) -> None:
     """Refuse a path that does not say where the job's id goes."""
-    if not isinstance(value, str) or not value.startswith("/") or "{id}" not in value:
+    fits = (
+        isinstance(value, str)
+        and _VISIBLE.fullmatch(value)
+        and value.startswith("/")
+        and not value.startswith("//")
+        and "{id}" in value
+        and "#" not in value
+    )
+    if not fits:
         raise ValueError(
-            f"status_path={shorten(value)} is not allowed: must begin with '/' and"
+            f"status_path={shorten(value)} is not allowed: must begin with one '/' and"
             " have {id} in it, such as '/jobs/{id}/status'"
         )
+
+
+def check_collaborators(*, source: object, history: object, rng: object) -> None:
+    """Refuse what cannot do what the client will ask of it."""
+    if source is not None and (
+        isinstance(source, type) or not isinstance(source, StatusSource)
+    ):
+        raise ValueError(
+            f"source={shorten(source)} is not allowed: must have `capabilities` and"
+            " an async `status(job_id)`; see vtrio.StatusSource"
+        )
+    if history is not None and (
+        isinstance(history, type) or not isinstance(history, History)
+    ):
+        raise ValueError(
+            f"history={shorten(history)} is not allowed: must have a method"
+            " `observe(observation)`; see vtrio.schedules.History"
+        )
+    if rng is not None and not callable(getattr(rng, "random", None)):
+        raise ValueError(f"rng={shorten(rng)} is not allowed: must be a random.Random")
 
 
 def check_text(name: str, value: object) -> str:
@@ -102,12 +131,21 @@ def id_of(job: object) -> str:
     """Return the id of a job, or the id that was given in its place."""
     if isinstance(job, Job):
         job = job.id
-    if not isinstance(job, str) or not 0 < len(job) <= 1024:
+    if not isinstance(job, str) or not 0 < len(job) <= 1024 or not _is_sendable(job):
         raise ValueError(
             f"job={shorten(job)} is not allowed: must be a Job or its id, a text of 1"
             " to 1024 characters"
         )
     return job
+
+
+def _is_sendable(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8: half a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _split(value: object) -> SplitResult | None:

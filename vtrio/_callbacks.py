@@ -11,6 +11,13 @@ OnUpdate = Callable[[str], Awaitable[object] | object]
 OnJob = Callable[[Job], Awaitable[object] | object]
 
 
+async def tell(callback: OnJob, job: Job) -> None:
+    """Call back, and await what comes of it if that can be awaited."""
+    outcome = callback(job)
+    if inspect.isawaitable(outcome):
+        await outcome
+
+
 def with_word(on_update: OnUpdate | None) -> OnJob | None:
     """Turn a callback that takes the status word into one that takes the job."""
     if on_update is None:
@@ -23,10 +30,8 @@ def both(first: OnJob | None, second: OnJob | None) -> OnJob | None:
     if first is None or second is None:
         return first or second
 
-    async def callboth(job: Job) -> None:
-        for callback in (first, second):
-            outcome = callback(job)
-            if inspect.isawaitable(outcome):
-                await outcome
+    async def tell_both(job: Job) -> None:
+        await tell(first, job)
+        await tell(second, job)
 
-    return callboth
+    return tell_both

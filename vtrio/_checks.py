@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 
 
 def check_number(
@@ -26,7 +26,7 @@ def check_number(
     fits = (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
-        and math.isfinite(value)
+        and abs(value) <= sys.float_info.max  # an integer may be beyond any float
         and (least is None or value >= least)
         and (above is None or value > above)
         and (most is None or value <= most)

@@ -30,6 +30,14 @@ class Connections:
         self._status_path = status_path
         self._kept: HttpEdge | None = None
 
+    def check(self) -> None:
+        """Refuse an address that no request can be sent to; nothing is opened.
+
+        Raises:
+            ValueError: naming the address.
+        """
+        self._edge()
+
     @property
     def are_kept(self) -> bool:
         """Tell whether the client's block is open."""

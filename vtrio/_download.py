@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +29,8 @@ class ResultStream(Protocol):
 
     @property
     def offset(self) -> int: ...
+    @property
+    def end(self) -> int | None: ...
     @property
     def total(self) -> int | None: ...
     @property
@@ -50,14 +54,15 @@ async def download(
     url: str,
     path: Path,
     *,
+    result: str,
     rng: random.Random,
     max_silence: float = math.inf,
 ) -> None:
     """Fetch `url` to `path`.
 
-    The bytes go to `path` with `.part` appended, with the validator of what they are
-    beside it, so that a later call can go on; the file gets its name when it is
-    whole. If cancelled, the part stays.
+    The bytes go to `path` with `.part` appended, with a note beside it of what they
+    are, so that a later call for the same `result` can go on; the file gets its name
+    when it is whole. If cancelled, the part stays.
 
     Raises:
         TransientError: it broke too often without a new byte.
@@ -66,10 +71,11 @@ async def download(
         OSError: the file cannot be written.
     """
     with trio.move_on_after(max_silence) as silence:
-        await _download(source, url, _Part(path, silence, max_silence), rng)
+        await _download(source, url, _Part(path, result, silence, max_silence), rng)
     if silence.cancelled_caught:
         raise NoAnswer(
-            f"{url} has sent nothing for {max_silence:g} s; call again to go on"
+            f"{url.partition('?')[0]} has sent nothing for {max_silence:g} s; call"
+            " again to go on"
         )
 
 
@@ -96,52 +102,75 @@ async def _download(
         await trio.sleep(max(_PAUSES.delay(state), hint))
 
 
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What the bytes of a part are: of which result, validator and length.
+
+    A validator is a server's word about one resource, so it does not tell two results
+    apart.
+    """
+
+    result: str
+    etag: str
+    total: int | None
+
+
 class _Part:
-    """The unfinished file and the validator that tells what it is part of."""
+    """The unfinished file, and the note beside it."""
 
     def __init__(
-        self, path: Path, silence: trio.CancelScope, max_silence: float
+        self, path: Path, result: str, silence: trio.CancelScope, max_silence: float
     ) -> None:
         self._silence = silence
         self._max_silence = max_silence
+        self._result = result
         self.path = path
         self.file = path.with_name(f"{path.name}.part")
-        self._validator = path.with_name(f"{path.name}.part.etag")
+        self._noted = path.with_name(f"{path.name}.part.json")
 
     def size(self) -> int:
         return self.file.stat().st_size if self.file.exists() else 0
 
-    def etag(self) -> str | None:
-        if not self._validator.exists():
+    def note(self) -> _Note | None:
+        """Read what the bytes are; None if they are nothing that can be gone on with."""
+        try:
+            note = _Note(**json.loads(self._noted.read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError):
             return None
-        return self._validator.read_text(encoding="latin-1") or None
+        return note if note.result == self._result and note.etag else None
 
     def grows(self) -> None:
         """Note that bytes have come: the silence is over."""
         self._silence.deadline = trio.current_time() + self._max_silence
 
-    def begin(self, etag: str | None) -> None:
-        """Start from nothing. The old bytes go before the new validator comes."""
+    def begin(self, etag: str | None, total: int | None) -> None:
+        """Start from nothing. The old bytes go before the new note comes."""
         self.file.write_bytes(b"")
-        self._validator.write_text(etag or "", encoding="latin-1")
+        note = _Note(self._result, etag or "", total)
+        self._noted.write_text(json.dumps(asdict(note)), encoding="utf-8")
 
     def drop(self) -> None:
         self.file.unlink(missing_ok=True)
-        self._validator.unlink(missing_ok=True)
+        self._noted.unlink(missing_ok=True)
 
     def finish(self) -> None:
         with self.file.open("rb+") as file:
             os.fsync(file.fileno())
         self.file.replace(self.path)
-        self._validator.unlink(missing_ok=True)
+        self._noted.unlink(missing_ok=True)
 
 
 async def _fetch(source: ResultSource, url: str, part: _Part) -> None:
     """Fetch what is missing, once."""
-    etag = await trio.to_thread.run_sync(part.etag)
-    have = await trio.to_thread.run_sync(part.size) if etag else 0
+    note = await trio.to_thread.run_sync(part.note)
+    have = await trio.to_thread.run_sync(part.size) if note is not None else 0
+    if note is not None and note.total is not None and have == note.total:
+        return  # the last byte had come before the file could get its name
     try:
-        await _append(source, url, part, have=have, etag=etag)
+        async with source.open_result(
+            url, offset=have, etag=note.etag if note is not None else None
+        ) as stream:
+            await _append(stream, part, note, have)
     except Refused as error:
         # 416: there is nothing behind what we have, so it is not part of this.
         if error.status_code != 416 or not have:
@@ -153,24 +182,29 @@ async def _fetch(source: ResultSource, url: str, part: _Part) -> None:
 
 
 async def _append(
-    source: ResultSource, url: str, part: _Part, *, have: int, etag: str | None
+    stream: ResultStream, part: _Part, note: _Note | None, have: int
 ) -> None:
-    async with source.open_result(url, offset=have, etag=etag) as stream:
-        if stream.offset != have or (have and stream.etag not in {None, etag}):
-            if stream.offset:
-                raise BadAnswer(
-                    f"the server sent the bytes from {stream.offset} on where those"
-                    f" from {have} on were asked for"
-                )
-            have = 0
-        if not have:
-            await trio.to_thread.run_sync(part.begin, stream.etag)
-        async with await trio.open_file(part.file, "ab") as file:
-            async for chunk in stream.chunks:
-                await file.write(chunk)
-                part.grows()
+    """Put the bytes where they belong, and check that nothing is missing then."""
+    total, end = stream.total, stream.end
+    if stream.offset == 0:
+        await trio.to_thread.run_sync(part.begin, stream.etag, stream.total)
+    elif note is None or stream.etag not in {None, note.etag}:
+        await trio.to_thread.run_sync(part.drop)
+        raise BadAnswer("the server sent a part of something else than before")
+    elif stream.offset != have:
+        raise BadAnswer(
+            f"the server sent the bytes from {stream.offset} on where those from"
+            f" {have} on were asked for"
+        )
+    else:
+        total = stream.total if note.total is None else note.total
+    async with await trio.open_file(part.file, "ab") as file:
+        async for chunk in stream.chunks:
+            await file.write(chunk)
+            part.grows()
     size = await trio.to_thread.run_sync(part.size)
-    if stream.total is not None and size != stream.total:
-        if size > stream.total:
+    expected = total if total is not None else end
+    if expected is not None and size != expected:
+        if size > expected:
             await trio.to_thread.run_sync(part.drop)
-        raise BadAnswer(f"{size} bytes came where {stream.total} were announced")
+        raise BadAnswer(f"{size} bytes came where {expected} were announced")

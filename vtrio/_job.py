@@ -87,8 +87,8 @@ class Sighting:
 
     Attributes:
         at: the instant, on the clock of the trio run in which it was seen.
-        run: that run. In another one `at` means nothing, so a sighting becomes None
-            when it is pickled.
+        run: a token of that run. In another one `at` means nothing, so a sighting
+            becomes None when it is pickled.
         age: seconds since the job's submission, where known.
         retry_after: the pause in seconds that the server asked for.
         took: seconds that the answer took.

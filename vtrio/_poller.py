@@ -6,14 +6,12 @@ adds is time, cancellation and the telling.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import random
-from collections.abc import Callable
-from typing import assert_never
 
 import trio
 
+from ._callbacks import OnJob, tell
 from ._errors import RemoteError, RequestTimedOut
 from ._job import Job
 from ._session import Ask, Deliver, Instruction, Session, Stop
@@ -21,51 +19,37 @@ from ._source import Answer, StatusSource
 
 _log = logging.getLogger("vtrio.poller")
 
-Callback = Callable[[Job], object]
-
 
 async def poll(
     source: StatusSource,
     session: Session,
     *,
     rng: random.Random,
-    on_answer: Callback | None = None,
-) -> Job:
-    """Wait as the session says, and return the completed job.
+    on_job: OnJob | None = None,
+) -> Deliver | Stop:
+    """Wait as the session says, and return its verdict.
 
-    `on_answer` is called for every good answer and awaited if it can be; what it
-    raises ends the wait. The deadline of the session is a cancel scope around
+    `on_job` is called with the job of every good answer and awaited if it can be; what
+    it raises ends the wait. The deadline of the session is a cancel scope around
     connecting, the request in flight, the callback and the sleep. Opens no nursery;
     if cancelled, nothing is left behind.
-
-    Raises:
-        VtrioError: as the session decides; carries the last job and the receipt.
     """
     with trio.CancelScope(deadline=session.deadline) as patience:
         instruction = session.begin(now=trio.current_time(), roll=rng.random())
-        patience.deadline = session.deadline
         while isinstance(instruction, Ask):
-            if instruction.at > trio.current_time():
-                await trio.sleep_until(instruction.at)
+            await trio.sleep_until(instruction.at)
+            session.asking(now=trio.current_time())
+            patience.deadline = session.deadline
             job, instruction = await _ask(source, session, rng)
             patience.deadline = session.deadline
-            if job is not None and on_answer is not None:
-                outcome = on_answer(job)
-                if inspect.isawaitable(outcome):
-                    await outcome
-    # Only our own deadline ends in `cancelled_caught`, never the caller's scope. A
-    # verdict that came before it stands: a final answer is not thrown away because
-    # the callback that was told of it ran out of time.
-    verdict = session.verdict
-    if verdict is None:
-        verdict = session.expired(now=trio.current_time())
-    match verdict:
-        case Deliver(job):
-            return job
-        case Stop(error):
-            raise error
-        case never:
-            assert_never(never)
+            if job is not None and on_job is not None:
+                await tell(on_job, job)
+    # Only our own deadline ends here without a verdict; the caller's scope ends further
+    # out. A verdict that came before the deadline stands: a final answer is not thrown
+    # away because the callback that was told of it ran out of time.
+    if session.verdict is None:
+        return session.expired(now=trio.current_time())
+    return session.verdict
 
 
 async def _ask(
@@ -89,7 +73,7 @@ async def _ask(
     instruction = session.answered(outcome, asked_at=asked_at, now=now, roll=roll)
     for word in session.unknown_words[known:]:
         _log.warning(
-            'unknown_status: job %r is %r, which is taken for "still running"',
+            'unknown-status job=%r status=%r: taken for "still running"',
             session.job_id,
             word,
         )

@@ -36,22 +36,26 @@ class Receipt:
     Attributes:
         job_id: the job that was waited for; empty where the server has just one.
         waited: from the beginning of the wait to its end.
-        polls: requests for the status, failed ones included.
-        errors: the transient errors that the wait survived, in order.
+        polls: requests for the status, failed ones and one cut off included.
+        failures: polls that failed in passing, which the wait survived.
+        errors: what was wrong with them, in order; the latest thousand.
         bytes_received: bodies of all answers.
-        delays: every pause before a poll, in order, with its reason.
+        delays: every pause before a poll, in order, with its reason; the latest
+            thousand.
         lag: how long the job had been over when the final answer was made, where the
             server said so.
         lag_bounds: what the polls alone tell of that lag: the job may have ended the
             instant before the final answer, and was last seen running when the upper
             bound began. None without a final answer, or where the job's age at an end
             seen by the first poll is not known.
-        unknown_words: status words of the server that are none of ours.
+        unknown_words: status words of the server that are none of ours; the first
+            twenty.
     """
 
     job_id: str
     waited: float
     polls: int
+    failures: int = 0
     errors: tuple[str, ...] = ()
     bytes_received: int = 0
     delays: tuple[Delay, ...] = ()

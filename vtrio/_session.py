@@ -37,6 +37,9 @@ NOT_FOUND_GRACE = 5.0
 # recent answers if that is longer.
 LEAST_MARGIN = 0.020
 RECENT_ANSWERS = 8
+# A wait without limits may go on for weeks; its receipt must not grow for as long.
+MOST_REMEMBERED = 1000
+MOST_UNKNOWN_WORDS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,7 @@ class Session:
         limits: say when to give up.
         started_at: the instant at which the wait begins.
         last: the job as it was last seen, if it was: the wait goes on from there.
+        submitted_at: the instant of the job's submission, where it is known otherwise.
         key: the class of the job, for schedules and histories that learn.
         phase: drawn once, in [0, 1).
         run: what the clock belongs to; sightings of this wait carry it.
@@ -108,6 +112,7 @@ class Session:
         limits: Limits,
         started_at: float,
         last: Job | None = None,
+        submitted_at: float | None = None,
         key: str = "",
         phase: float = 0.0,
         run: object = None,
@@ -123,16 +128,17 @@ class Session:
         self._answer_times = deque[float](maxlen=RECENT_ANSWERS)
         self._answers = 0
         self._polls = 0
-        self._errors: list[str] = []
+        self._failures = 0
+        self._errors = deque[str](maxlen=MOST_REMEMBERED)
         self._bytes = 0
-        self._delays: list[Delay] = []
+        self._delays = deque[Delay](maxlen=MOST_REMEMBERED)
         self._unknown_words: list[str] = []
-        self._submitted_at: float | None = None
+        self._submitted_at = submitted_at
         self._running_at: float | None = None
-        # When the question was asked, or will be, that nobody has answered yet.
+        # When the question was asked that nobody has answered yet.
         self._unanswered_at: float | None = None
-        self._ended_at: float | None = None
         self._end_bounds: tuple[float, float] | None = None
+        self._answered = False  # whether the latest poll brought a good answer
         self._lag: float | None = None
         self._lag_bounds: tuple[float, float] | None = None
         limit = limits.max_wait_time
@@ -161,29 +167,38 @@ class Session:
         if last is not None and last.is_final:
             return self._conclude(last, now)
         if last is None or last.seen is None:
-            self._unanswered_at = now
             return Ask(now)
         # What was seen earlier counts as the first answer, given when it was seen.
         seen = last.seen
         self._answers = 1
         self._answer_times.append(seen.took)
-        self._running_at = seen.at
+        # It was running when the answer was made: as early as when it was asked for.
+        self._running_at = seen.at - seen.took
         if seen.age is not None:
             self._submitted_at = seen.at - seen.age
         return self._pause(roll=roll, now=now, since=seen.at, hint=seen.retry_after)
+
+    def asking(self, *, now: float) -> None:
+        """Take in that a poll is about to be made; it counts, whatever comes of it."""
+        self._polls += 1
+        if self._unanswered_at is None:
+            self._unanswered_at = now
 
     def answered(
         self, answer: Answer, *, asked_at: float, now: float, roll: float
     ) -> Instruction:
         """Take in a good answer."""
-        self._count_poll(asked_at, now, size=answer.size, answered=True)
+        self._count_answer(asked_at, now, size=answer.size, answered=True)
+        self._answered = True
         if self._submitted_at is None and answer.age is not None:
             self._submitted_at = now - answer.age
         if answer.age is None and self._submitted_at is not None:
             answer = replace(answer, age=now - self._submitted_at)
         job = self._last = sighted(answer, asked_at=asked_at, now=now, run=self._run)
-        if job.unknown_word is not None and job.unknown_word not in self._unknown_words:
-            self._unknown_words.append(job.unknown_word)
+        word = job.unknown_word
+        room = len(self._unknown_words) < MOST_UNKNOWN_WORDS
+        if word is not None and room and word not in self._unknown_words:
+            self._unknown_words.append(word)
         if job.is_final:
             self._note_end(answer, now)
             return self._conclude(job, now)
@@ -195,13 +210,13 @@ class Session:
     ) -> Instruction:
         """Take in a poll that brought no good answer."""
         replied = error.status_code is not None
-        self._count_poll(asked_at, now, size=error.size, answered=replied)
+        self._count_answer(asked_at, now, size=error.size, answered=replied)
         if isinstance(error, Refused) and not self._may_not_be_there_yet(error, now):
             return self._stop(error, now)
+        self._answered = False
+        self._failures += 1
         self._errors.append(str(error))
-        return self._pause(
-            roll=roll, now=now, since=now, hint=error.hint, after_failure=True
-        )
+        return self._pause(roll=roll, now=now, since=now, hint=error.hint)
 
     def expired(self, *, now: float) -> Stop:
         """Say how the wait ends, now that its deadline has passed."""
@@ -234,6 +249,7 @@ class Session:
             job_id=self.job_id,
             waited=now - self._started_at,
             polls=self._polls,
+            failures=self._failures,
             errors=tuple(self._errors),
             bytes_received=self._bytes,
             delays=tuple(self._delays),
@@ -272,10 +288,9 @@ class Session:
             return math.inf
         return self._unanswered_at + self.limits.max_silence
 
-    def _count_poll(
+    def _count_answer(
         self, asked_at: float, now: float, *, size: int, answered: bool
     ) -> None:
-        self._polls += 1
         self._answers += 1
         self._bytes += size
         if answered:
@@ -309,7 +324,6 @@ class Session:
         now: float,
         since: float,
         hint: float | None,
-        after_failure: bool = False,
     ) -> Instruction:
         """Say when to ask next, `since` the instant from which a delay counts."""
         attempts = self.limits.max_attempts
@@ -325,40 +339,34 @@ class Session:
         if hint is not None and min(hint, LONGEST_HINT) > delay:
             delay, reason = min(hint, LONGEST_HINT), DelayReason.HINT
         due_at = max(now, since + delay)
-        last_poll_at = self._give_up_at - self._margin
-        if due_at > last_poll_at:
-            due_at, reason = self._near_the_deadline(
-                due_at, reason, last_poll_at, now=now, after_failure=after_failure
-            )
-        if self._unanswered_at is None:
-            self._unanswered_at = due_at
+        due_at, reason = self._fit_before_the_deadline(due_at, reason, now=now)
         until = min(due_at, self.deadline)
         self._delays.append(Delay(until - now, reason))
         return Ask(due_at)
 
-    def _near_the_deadline(
-        self,
-        due_at: float,
-        reason: DelayReason,
-        last_poll_at: float,
-        *,
-        now: float,
-        after_failure: bool,
+    def _fit_before_the_deadline(
+        self, due_at: float, reason: DelayReason, *, now: float
     ) -> tuple[float, DelayReason]:
-        """Fit one last poll in before the deadline, and nothing after it.
+        """Cut a pause so that one last poll fits, and make none that cannot.
 
-        A last poll that failed has told nothing, so the schedule may still have its
-        way where it wants to ask again in time.
+        The margin follows the slowest of the recent answers. Where one slow answer
+        has made it so wide that it began already, the latest answer has a say.
         """
-        if last_poll_at > now:
-            return last_poll_at, DelayReason.LAST_POLL
-        if after_failure and due_at <= self._give_up_at - LEAST_MARGIN:
+        latest = self._answer_times[-1] if self._answer_times else 0.0
+        for took in (max(self._answer_times, default=0.0), latest):
+            last_poll_at = self._give_up_at - max(LEAST_MARGIN, 2 * took)
+            if last_poll_at > now:
+                cut = due_at > last_poll_at
+                return (
+                    (last_poll_at, DelayReason.LAST_POLL) if cut else (due_at, reason)
+                )
+        # A last poll that said "running" is the last; anything else may be followed by
+        # what the schedule still wants in time.
+        paused = self._delays[-1].reason if self._delays else None
+        said_running = self._answered and paused is DelayReason.LAST_POLL
+        if due_at <= self._give_up_at - LEAST_MARGIN and not said_running:
             return due_at, reason
         return math.inf, DelayReason.DEADLINE
-
-    @property
-    def _margin(self) -> float:
-        return max(LEAST_MARGIN, 2 * max(self._answer_times, default=0.0))
 
     def _state(self, *, roll: float, now: float, hint: float | None) -> PollState:
         began = self._started_at

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import os
 import random
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Self
+from typing import IO, Any, Literal, Self, assert_never
 
 import trio
 
 from ._arguments import (
     check_api_key,
     check_base_url,
+    check_collaborators,
     check_idempotency_key,
     check_schedule,
     check_status_path,
@@ -29,14 +32,23 @@ from ._callbacks import OnJob, OnUpdate, both, with_word
 from ._checks import check_number, shorten
 from ._connections import Connections
 from ._download import download
-from ._errors import JobEnded, Refused, RemoteError, RequestTimedOut, WaitTimeout
+from ._errors import (
+    JobEnded,
+    Refused,
+    RemoteError,
+    RequestTimedOut,
+    VtrioError,
+    WaitTimeout,
+)
 from ._job import Job, JobStatus
 from ._names import publish
 from ._poller import poll
-from ._session import Limits, Session
+from ._session import Deliver, Limits, Session, Stop
 from ._source import Answer, StatusSource, sighted
-from .schedules import Exponential, History, Schedule
+from .schedules import Exponential, History, Observation, Schedule
 from .sources._http import library_of
+
+_log = logging.getLogger("vtrio.client")
 
 DEFAULT_SCHEDULE = Exponential(1, 1.5, cap=20)
 
@@ -115,10 +127,11 @@ class VideoTranslationClient:
             check_schedule(schedule, backoff)
         if status_path is not None:
             check_status_path(status_path)
-        if source is not None and not isinstance(source, StatusSource):
+        check_collaborators(source=source, history=history, rng=rng)
+        if source is not None and status_path is not None:
             raise ValueError(
-                f"source={shorten(source)} is not allowed: must have `capabilities` and"
-                " an async `status(job_id)`; see vtrio.StatusSource"
+                f"status_path={status_path!r} together with a source is not allowed:"
+                " must be one or the other, since both say where to ask"
             )
         if http is not None:
             library_of(http)
@@ -135,6 +148,7 @@ class VideoTranslationClient:
             source=source,
             status_path=status_path,
         )
+        self._connections.check()
 
     def __repr__(self) -> str:
         state = "open" if self._connections.are_kept else "bare"
@@ -177,19 +191,25 @@ class VideoTranslationClient:
         """
         _require_trio()
         schedule = self._schedule if self._schedule is not None else self._backoff
-        try:
-            await self._wait(
-                "" if job_id is None else id_of(job_id),
-                last=None,
-                schedule=schedule,
-                limits=self._limits,
-                on_job=with_word(on_update),
-            )
-        except JobEnded:
-            return "error"
-        except WaitTimeout:
-            return "timeout"
-        return "completed"
+        verdict = await self._wait(
+            "" if job_id is None else id_of(job_id),
+            last=None,
+            submitted_at=_submitted_at(job_id),
+            schedule=schedule,
+            limits=self._limits,
+            on_job=with_word(on_update),
+        )
+        match verdict:
+            case Deliver():
+                return "completed"
+            case Stop(JobEnded()):
+                return "error"
+            case Stop(WaitTimeout()):
+                return "timeout"
+            case Stop(error):
+                raise error
+            case never:
+                assert_never(never)
 
     async def submit(
         self,
@@ -207,7 +227,7 @@ class VideoTranslationClient:
         of making a second one.
 
         Args:
-            video: a path, or a binary file.
+            video: a path, or a binary file that can be sought, sent from its beginning.
             to: the target language, such as `pt`.
             source_language: what is spoken in it; None lets the server find out.
             idempotency_key: yours, or a fresh one.
@@ -221,7 +241,9 @@ class VideoTranslationClient:
         fields = {"target_language": check_text("to", to)}
         if source_language is not None:
             fields["source_language"] = check_text("source_language", source_language)
-        key = check_idempotency_key(idempotency_key or uuid.uuid4().hex)
+        if idempotency_key is None:
+            idempotency_key = uuid.uuid4().hex
+        key = check_idempotency_key(idempotency_key)
         opened, name = await _open_video(video)
         try:
             async with self._connections.translations() as source:
@@ -290,14 +312,18 @@ class VideoTranslationClient:
         )
         schedule = self._schedule if self._schedule is not None else DEFAULT_SCHEDULE
         callback = both(with_word(on_update), on_job)
-        return await self._wait(
+        verdict = await self._wait(
             id_of(job),
             last=_of_this_run(job),
+            submitted_at=None,
             schedule=schedule,
             limits=limits,
             on_job=callback,
             key=key,
         )
+        if isinstance(verdict, Stop):
+            raise verdict.error
+        return verdict.job
 
     async def download(
         self,
@@ -314,10 +340,10 @@ class VideoTranslationClient:
         cancelled, the part stays.
 
         Raises:
-            ValueError: the job is not completed, or has no such result.
+            ValueError: the job is not completed.
             TransientError: it broke too often without a new byte.
             NoAnswer: no byte came for `max_silence` seconds, if that is given.
-            Refused: the server will not give it.
+            Refused: the server will not give it, or has none.
             OSError: the file cannot be written.
         """
         _require_trio()
@@ -338,20 +364,21 @@ class VideoTranslationClient:
         asked = isinstance(job, str)
         if isinstance(job, str):
             job = await self.get_job(job)
+        url = _url_of(job, what)
         async with self._connections.translations() as source:
-            refusal = None
-            try:
-                await fetch(source, _url_of(job, what), target)
-            except Refused as error:
-                if asked:
-                    raise
-                refusal = error
-            if refusal is not None:
-                # A link may have expired since the job was seen; a fresh one may not.
-                fresh = await self.get_job(job.id)
-                if fresh.result == job.result:
-                    raise refusal
-                await fetch(source, _url_of(fresh, what), target)
+            with _about(job.id, job):
+                refusal = None
+                try:
+                    await fetch(source, url, target, result=f"{what} of {job.id}")
+                except Refused as error:
+                    refusal = error
+                if refusal is not None:
+                    # A link may have expired since the job was seen.
+                    fresh = job if asked else await self.get_job(job.id)
+                    if fresh.result == job.result:
+                        raise refusal
+                    url = _url_of(fresh, what)
+                    await fetch(source, url, target, result=f"{what} of {job.id}")
         return target
 
     async def cancel(self, job: Job | str) -> Job:
@@ -371,7 +398,7 @@ class VideoTranslationClient:
         """Ask a single time, within what one request may take."""
         asked_at = trio.current_time()
         limit = self._limits.request_timeout
-        with trio.move_on_after(limit):
+        with trio.move_on_after(limit), _about(job_id):
             return _sighted(await ask(job_id), asked_at=asked_at)
         raise RequestTimedOut(
             f"{self._base_url} gave no answer about job {job_id!r} within"
@@ -384,11 +411,12 @@ class VideoTranslationClient:
         job_id: str,
         *,
         last: Job | None,
+        submitted_at: float | None,
         schedule: Schedule,
         limits: Limits,
         on_job: OnJob | None,
         key: str = "",
-    ) -> Job:
+    ) -> Deliver | Stop:
         await trio.lowlevel.checkpoint()
         session = Session(
             job_id=job_id,
@@ -396,22 +424,30 @@ class VideoTranslationClient:
             limits=limits,
             started_at=trio.current_time(),
             last=last,
+            submitted_at=submitted_at,
             key=key,
             phase=0.0 if schedule is self._backoff else self._rng.random(),
-            run=trio.lowlevel.current_trio_token(),
+            run=_this_run(),
         )
         async with self._connections.asking(has_id=bool(job_id)) as source:
             try:
-                return await poll(source, session, rng=self._rng, on_answer=on_job)
+                return await poll(source, session, rng=self._rng, on_job=on_job)
             finally:
-                observation = session.observation()
-                if self._history is not None and observation is not None:
-                    self._history.observe(observation)
+                self._remember(session.observation())
+
+    def _remember(self, observation: Observation | None) -> None:
+        """Tell the history what a wait saw, however it ended."""
+        if self._history is None or observation is None:
+            return
+        try:
+            self._history.observe(observation)
+        except Exception:  # noqa: BLE001 - a history at fault must not cost a result
+            _log.exception("history-failed observation=%r", observation)
 
 
 def _sighted(answer: Answer, *, asked_at: float) -> Job:
-    now, run = trio.current_time(), trio.lowlevel.current_trio_token()
-    return sighted(answer, asked_at=asked_at, now=now, run=run)
+    now = trio.current_time()
+    return sighted(answer, asked_at=asked_at, now=now, run=_this_run())
 
 
 def _require_trio() -> None:
@@ -425,9 +461,41 @@ def _of_this_run(job: Job | str) -> Job | None:
     """Return what is known of a job; when it was seen counts in this run alone."""
     if isinstance(job, str):
         return None
-    if job.seen is not None and job.seen.run is not trio.lowlevel.current_trio_token():
+    if job.seen is not None and job.seen.run is not _this_run():
         return replace(job, seen=None)
     return job
+
+
+def _submitted_at(job: Job | str | None) -> float | None:
+    """Return the instant of a job's submission, where this run has seen its age."""
+    known = _of_this_run(job) if isinstance(job, Job) else None
+    if known is None or known.seen is None or known.seen.age is None:
+        return None
+    return known.seen.at - known.seen.age
+
+
+_run_token: trio.lowlevel.RunVar[object] = trio.lowlevel.RunVar("vtrio-run")
+
+
+def _this_run() -> object:
+    """Return a token of this run of trio: what its clock says counts in it alone."""
+    try:
+        return _run_token.get()
+    except LookupError:
+        token = object()
+        _run_token.set(token)
+        return token
+
+
+@contextmanager
+def _about(job_id: str, job: Job | None = None) -> Iterator[None]:
+    """Let errors say which job they are about."""
+    try:
+        yield
+    except VtrioError as error:
+        error.job_id = job_id
+        error.job = job
+        raise
 
 
 async def _open_video(
@@ -435,14 +503,21 @@ async def _open_video(
 ) -> tuple[IO[bytes], str]:
     if isinstance(video, (str, os.PathLike)):
         path = Path(video)
-        return await trio.to_thread.run_sync(path.open, "rb"), path.name
-    if not hasattr(video, "read") or isinstance(video, io.TextIOBase):
+        opened = await trio.to_thread.run_sync(path.open, "rb")
+        return opened, _as_name(os.fspath(path))
+    is_text = isinstance(video, io.TextIOBase)
+    if is_text or not hasattr(video, "read") or not video.seekable():
         raise ValueError(
             f"video={shorten(video)} is not allowed: must be a path or a file opened"
-            " in binary mode"
+            " in binary mode, not a pipe"
         )
     name = getattr(video, "name", None)
-    return video, Path(name).name if isinstance(name, str) else "video"
+    return video, _as_name(name) if isinstance(name, str) else "video"
+
+
+def _as_name(path: str) -> str:
+    """Return a file's name as text that can be sent, whatever bytes it is made of."""
+    return Path(path).name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _url_of(job: Job, what: str) -> str:
@@ -456,7 +531,10 @@ def _url_of(job: Job, what: str) -> str:
     if result is not None:
         url = result.video_url if what == "video" else result.subtitles_url
     if url is None:
-        raise ValueError(f"job={job.id!r} is completed, but has no {what}")
+        raise Refused(
+            f"job {job.id!r} is completed, but the server has no {what} of it",
+            job_id=job.id,
+        )
     return url
 
 

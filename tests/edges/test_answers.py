@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from vtrio import (
     ServerBusy,
     Unauthorized,
     Unreachable,
+    VideoTranslationClient,
     WaitTimeout,
 )
 from vtrio.sources._documents import parse_job, parse_object
@@ -210,8 +212,8 @@ async def test_a_compressed_answer_that_is_bad_is_transient(
     [
         (401, Unauthorized, "give the client an api_key"),
         (403, Unauthorized, "an api_key that may do this"),
-        (404, JobNotFound, "check the job's id"),
-        (410, JobNotFound, "check the job's id"),
+        (404, JobNotFound, "check the address, and the job's id"),
+        (410, JobNotFound, "check the address, and the job's id"),
         (400, Refused, "must change before it is sent again"),
         (418, Refused, "answered 418"),
         (301, Redirected, "redirect to 'https://elsewhere.example/x'"),
@@ -281,6 +283,87 @@ async def test_a_hint_that_is_nonsense_is_ignored(
     )
     assert await server.client().get_status() == "completed"
     assert server.asked_at == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("localhost:8000/status", "mailto:x", "about:blank", "https:login"),
+        *("http://xn--a/", "http://999.1.1.1/", "http://[bad", "//", ""),
+    ],
+)
+async def test_a_redirect_to_nowhere_is_a_redirect_too(
+    target: str, replay: Make, autojump_clock: MockClock
+) -> None:
+    """The library looks at where it leads; that is not the caller's trouble."""
+    server = replay({"status_code": 302, "headers": {"Location": target}})
+    with pytest.raises(Redirected, match=r"translations\.example/status answered"):
+        await server.client().get_status()
+    assert server.asked_at == [0.0]
+
+
+async def test_a_hook_of_the_callers_cannot_turn_passing_errors_into_others(
+    library: ModuleType, autojump_clock: MockClock
+) -> None:
+    """One that raises for a status, and one that reads and inflates by itself."""
+
+    async def strict(response: Any) -> None:
+        response.raise_for_status()
+
+    async def eager(response: Any) -> None:
+        await response.aread()
+
+    steps = [
+        library.Response(503, headers={"Retry-After": "5"}),
+        library.Response(
+            200, content=Whole(b"no gzip"), headers={"Content-Encoding": "gzip"}
+        ),
+        library.Response(200, content=DONE),
+    ]
+    asked_at = []
+
+    def answer(request: Any) -> object:
+        asked_at.append(trio.current_time())
+        return steps.pop(0)
+
+    http = library.AsyncClient(
+        transport=library.MockTransport(answer),
+        event_hooks={"response": [strict, eager]},
+    )
+    client = VideoTranslationClient("http://x.example", http=http, jitter=0)
+    assert await client.get_status() == "completed"
+    assert asked_at == [0.0, 5.0, 7.0]
+
+
+async def test_an_answer_of_brackets_alone_is_not_unfolded(
+    replay: Make, autojump_clock: MockClock
+) -> None:
+    """A megabyte of them would become thirty of objects."""
+    many = b'{"result": [' + b"{}," * 300_000 + b"{}]}"
+    server = replay({"content": many}, {"content": DONE})
+    tracemalloc.start()
+    try:
+        assert await server.client().get_status() == "completed"
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 2**20
+
+
+async def test_an_endless_word_is_cut(
+    replay: Make, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a server calls a status is told and remembered in short, and not for ever."""
+    steps = [
+        {"content": json.dumps({"result": f"{n}{'x' * 100_000}"}).encode()}
+        for n in range(30)
+    ]
+    heard: list[str] = []
+    schedule = {"max_attempts": 100, "backoff_factor": 1}
+    client = replay(*steps, {"content": DONE}).client(**schedule)
+    assert await client.get_status(on_update=heard.append) == "completed"
+    assert max(map(len, heard)) == 64
+    assert len(caplog.records) == 20
 
 
 @pytest.mark.parametrize(("hint", "next_at"), [("4", 4.0), ("9" * 30, 300.0)])

@@ -24,6 +24,7 @@ from vtrio import (
     ServerBusy,
     Unauthorized,
     Unreachable,
+    VideoTranslationClient,
 )
 
 Make = Callable[..., Any]
@@ -58,6 +59,13 @@ class Breaking:
         if self._chunks:
             return self._chunks.pop(0)
         raise self._error or StopAsyncIteration
+
+
+def keep_a_part(folder: Path, data: bytes, **noted: object) -> None:
+    """Leave behind what an earlier call would have."""
+    note = {"result": "video of j1", "etag": ETAG, "total": None, **noted}
+    (folder / "out.mp4.part").write_bytes(data)
+    (folder / "out.mp4.part.json").write_text(json.dumps(note))
 
 
 @pytest.fixture
@@ -155,6 +163,149 @@ async def test_a_part_of_something_else_is_not_gone_on_with(
     assert len(server.requests) == 2
 
 
+async def test_a_part_of_another_job_is_not_gone_on_with(
+    results: Make, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Two results may have one validator: it is a word about one of them."""
+    keep_a_part(tmp_path, b"another", result="video of j0")
+    server = results()
+    target = tmp_path / "out.mp4"
+    await server.client().download(a_job(), target)
+    assert "Range" not in server.requests[0].headers
+    assert target.read_bytes() == VIDEO
+
+
+@pytest.mark.parametrize("note", ["", "{}", "[]", "\xff"])
+async def test_a_part_without_a_readable_note_is_begun_again(
+    note: str, results: Make, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Bytes of unknown origin are not joined on to."""
+    (tmp_path / "out.mp4.part").write_bytes(b"x" * 100)
+    (tmp_path / "out.mp4.part.json").write_bytes(note.encode("latin-1"))
+    target = tmp_path / "out.mp4"
+    await results().client().download(a_job(), target)
+    assert target.read_bytes() == VIDEO
+
+
+async def test_a_part_that_is_whole_only_gets_its_name(
+    results: Make, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Nothing is fetched twice if a call ended between the last byte and the name."""
+    keep_a_part(tmp_path, VIDEO, total=len(VIDEO))
+    server = results()
+    target = tmp_path / "out.mp4"
+    await server.client().download(a_job(), target)
+    assert target.read_bytes() == VIDEO
+    assert server.requests == []
+
+
+async def test_the_length_told_first_holds(
+    fake_server: Make, library: ModuleType, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A later part that does not know the whole length cannot make it shorter."""
+    asked: list[str | None] = []
+
+    def answer(request: Any) -> object:
+        asked.append(request.headers.get("Range"))
+        if len(asked) == 1:
+            return library.Response(
+                200,
+                content=Breaking(VIDEO[:5], library.ReadError("reset")),
+                headers={"ETag": ETAG, "Content-Length": str(len(VIDEO))},
+            )
+        begin = int(asked[-1].removeprefix("bytes=").removesuffix("-"))  # type: ignore[union-attr]
+        body = VIDEO[begin : begin + 100_000]
+        told = f"bytes {begin}-{begin + len(body) - 1}/*"
+        headers = {"ETag": ETAG, "Content-Range": told}
+        return library.Response(206, content=Breaking(body, None), headers=headers)
+
+    target = tmp_path / "out.mp4"
+    await fake_server(answer).client().download(a_job(), target)
+    assert target.read_bytes() == VIDEO
+    assert asked == [None, "bytes=5-", "bytes=100005-", "bytes=200005-"]
+
+
+async def test_a_server_that_ignores_if_range_is_asked_from_the_start(
+    fake_server: Make, library: ModuleType, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A part of something else than before is thrown away with what it would follow."""
+    keep_a_part(tmp_path, b"OLDOL")
+
+    def answer(request: Any) -> object:
+        headers = {"ETag": '"new"'}
+        if "Range" not in request.headers:
+            return library.Response(200, content=VIDEO, headers=headers)
+        headers["Content-Range"] = f"bytes 5-{len(VIDEO) - 1}/{len(VIDEO)}"
+        return library.Response(206, content=VIDEO[5:], headers=headers)
+
+    server = fake_server(answer)
+    target = tmp_path / "out.mp4"
+    await server.client().download(a_job(), target)
+    assert target.read_bytes() == VIDEO
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("status", [202, 203, 204, 206])
+async def test_what_is_no_file_is_no_result(
+    status: int,
+    fake_server: Make,
+    library: ModuleType,
+    tmp_path: Path,
+    autojump_clock: MockClock,
+) -> None:
+    """A server that is "processing" still, or sends a part unasked, sends no video."""
+    body = b"" if status == 204 else b'{"status": "processing"}'
+    headers = {"Content-Range": "bytes 0-23/99"} if status == 206 else {}
+    server = fake_server(
+        lambda _: library.Response(status, content=body, headers=headers)
+    )
+    with pytest.raises(BadAnswer) as caught:
+        await server.client().download(a_job(), tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+    assert caught.value.job_id == "j1"
+
+
+@pytest.mark.parametrize(
+    ("reference", "address"),
+    [
+        ("/v1/translations/j1/video", "http://t.example/api/v1/translations/j1/video"),
+        ("files/x.mp4", "http://t.example/api/files/x.mp4"),
+        ("//cdn.example/x.mp4", "http://cdn.example/x.mp4"),
+        ("https://cdn.example/x.mp4?sig=1", "https://cdn.example/x.mp4?sig=1"),
+    ],
+)
+async def test_a_reference_leads_where_it_says(
+    reference: str, address: str, library: ModuleType, tmp_path: Path
+) -> None:
+    """Below the address that we were given, or anywhere in full."""
+    asked = []
+
+    def answer(request: Any) -> object:
+        asked.append(str(request.url))
+        return library.Response(200, content=VIDEO)
+
+    http = library.AsyncClient(transport=library.MockTransport(answer))
+    client = VideoTranslationClient("http://t.example/api/", http=http)
+    job = a_job(result=JobResult(video_url=reference))
+    await client.download(job, tmp_path / "out.mp4")
+    assert asked == [address]
+
+
+@pytest.mark.parametrize(
+    "reference", ["http://[bad", "http://h:99999/", "file:///etc/passwd", "ftp://h/x"]
+)
+async def test_a_reference_that_leads_nowhere_is_refused(
+    reference: str, fake_server: Make, tmp_path: Path
+) -> None:
+    """Before anything is asked."""
+    server = fake_server(lambda _: None)
+    job = a_job(result=JobResult(video_url=reference))
+    answered = {"id": "j1", "status": "completed", "result": {"video_url": reference}}
+    server.answer = lambda _: server.library.Response(200, json=answered)
+    with pytest.raises(Refused, match="cannot be used"):
+        await server.client().download(job, tmp_path / "out.mp4")
+
+
 async def test_a_server_without_ranges_is_asked_from_the_start(
     results: Make, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -168,8 +319,7 @@ async def test_a_part_longer_than_the_whole_is_dropped(
     fake_server: Make, library: ModuleType, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """416 says that what we have is no part of it."""
-    (tmp_path / "out.mp4.part").write_bytes(VIDEO + b"more")
-    (tmp_path / "out.mp4.part.etag").write_text(ETAG)
+    keep_a_part(tmp_path, VIDEO + b"more")
 
     def answer(request: Any) -> object:
         if "Range" in request.headers:
@@ -229,8 +379,7 @@ async def test_a_partial_answer_must_say_what_part_it_is(
     autojump_clock: MockClock,
 ) -> None:
     """Bytes of an unknown place are not joined on."""
-    (tmp_path / "out.mp4.part").write_bytes(VIDEO[:5])
-    (tmp_path / "out.mp4.part.etag").write_text(ETAG)
+    keep_a_part(tmp_path, VIDEO[:5])
 
     def answer(request: Any) -> object:
         headers = {"ETag": ETAG, **({"Content-Range": told} if told else {})}
@@ -296,8 +445,9 @@ async def test_subtitles_by_id(
     target = tmp_path / "out.vtt"
     await client.download("j1", target, what="subtitles")
     assert target.read_bytes() == b"WEBVTT\n"
-    with pytest.raises(ValueError, match="has no video"):
+    with pytest.raises(Refused, match="the server has no video of it") as caught:
         await client.download("j1", target)
+    assert caught.value.job_id == "j1"
 
 
 async def test_what_cannot_be_downloaded_is_told_before_anything_is_asked(

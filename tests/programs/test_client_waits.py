@@ -28,6 +28,7 @@ from vtrio import (
     WaitTimeout,
 )
 from vtrio._job import Sighting
+from vtrio.client import _this_run
 from vtrio.schedules import Observation
 from vtrio.testing import ScriptedSource, TimedSource
 
@@ -48,7 +49,7 @@ def submitted_now(job_id: str = "j1") -> Job:
         status=JobStatus.PENDING,
         seen=Sighting(
             at=trio.current_time(),
-            run=trio.lowlevel.current_trio_token(),
+            run=_this_run(),
             age=0.0,
         ),
     )

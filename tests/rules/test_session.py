@@ -63,11 +63,13 @@ def answered(
     session: Session, answer: Answer, at: float, *, took: float = 0.0
 ) -> Instruction:
     """Let an answer come at an instant."""
+    session.asking(now=at - took)
     return session.answered(answer, asked_at=at - took, now=at, roll=0.5)
 
 
 def failed(session: Session, error: Exception, at: float) -> Instruction:
     """Let a poll fail at an instant."""
+    session.asking(now=at)
     return session.failed(error, asked_at=at, now=at, roll=0.5)  # type: ignore[arg-type]
 
 
@@ -259,13 +261,72 @@ def test_the_last_poll_is_made_even_under_a_hint() -> None:
     assert failed(session, busy, 105.98) == Ask(math.inf)
 
 
-def test_a_last_poll_that_failed_may_be_repeated_if_the_schedule_asks_in_time() -> None:
-    """It has told nothing; but no hint is broken, and no time invented."""
-    session = a_session(schedule=Fixed(0.5), max_wait_time=6)
+def test_a_slow_answer_does_not_end_the_polling() -> None:
+    """Where its margin has begun already, polls that fit are made all the same."""
+    session = a_session(schedule=Fixed(1), max_wait_time=10)
     session.begin(now=100.0, roll=0.5)
-    answered(session, RUNNING, 102.0, took=2.0)
-    assert failed(session, Unreachable("reset"), 103.0) == Ask(103.5)
-    assert answered(session, RUNNING, 103.6, took=0.1) == Ask(math.inf)
+    assert answered(session, RUNNING, 104.0, took=4.0) == Ask(105.0)
+    assert answered(session, RUNNING, 109.0, took=4.0) == Ask(
+        math.inf
+    )  # 110 is too late
+
+
+def test_after_one_slow_answer_the_latest_has_a_say() -> None:
+    """A connection that took long to open is no measure of the polls on it."""
+    session = a_session(schedule=Exponential(1, 2), max_wait_time=15)
+    session.begin(now=100.0, roll=0.5)
+    assert answered(session, RUNNING, 108.0, took=8.0) == Ask(109.0)
+    assert answered(session, RUNNING, 109.125, took=0.125) == Ask(111.125)
+    assert answered(session, RUNNING, 111.25, took=0.125) == Ask(114.75)
+    assert answered(session, RUNNING, 114.875, took=0.125) == Ask(math.inf)
+
+
+def test_a_last_poll_that_came_early_is_not_the_last() -> None:
+    """If an old answer made the margin wide, another fits when it is narrow again."""
+    session = a_session(schedule=Fixed(40), max_wait_time=60)
+    session.begin(now=100.0, roll=0.5)
+    assert answered(session, RUNNING, 108.0, took=8.0) == Ask(144.0)
+    assert answered(session, RUNNING, 144.125, took=0.125) == Ask(159.75)
+
+
+def test_a_failure_near_the_deadline_is_polled_after_where_it_fits() -> None:
+    """A refused connection takes no time; the schedule has its way until 20 ms."""
+    session = a_session(schedule=Fixed(0.005), max_wait_time=6)
+    session.begin(now=100.0, roll=0.5)
+    assert failed(session, Unreachable("refused"), 105.97) == Ask(105.97 + 0.005)
+    assert failed(session, Unreachable("refused"), 105.98) == Ask(math.inf)
+
+
+def test_a_receipt_does_not_grow_for_ever() -> None:
+    """A wait of weeks keeps the latest thousand delays and errors, and all counts."""
+    session = a_session(schedule=Fixed(1))
+    session.begin(now=100.0, roll=0.5)
+    for second in range(1500):
+        failed(session, Unreachable(f"at {second}"), 100.0 + second)
+    receipt = session.receipt(now=2000.0)
+    assert (receipt.polls, receipt.failures) == (1500, 1500)
+    assert (len(receipt.delays), len(receipt.errors)) == (1000, 1000)
+    assert receipt.errors[-1] == "at 1499"
+
+
+def test_a_poll_that_the_deadline_cuts_is_counted() -> None:
+    """It was asked, whatever came of it."""
+    session = a_session(max_wait_time=5)
+    session.begin(now=100.0, roll=0.5)
+    session.asking(now=100.0)
+    error = session.expired(now=105.0).error
+    assert error.receipt is not None
+    assert error.receipt.polls == 1
+    assert "and 1 polls (it never answered)" in str(error)
+
+
+def test_a_sighting_was_true_when_it_was_asked_for() -> None:
+    """An answer that took 5 s may be 5 s old."""
+    session = a_session(last=seen(at=100.0, age=10.0, took=5.0))
+    session.begin(now=100.0, roll=0.5)
+    answered(session, COMPLETED, 110.0)
+    assert session.receipt(now=110.0).lag_bounds == (0.0, 15.0)
+    assert session.observation() == Observation(after=5.0, until=20.0)
 
 
 def test_a_deadline_that_passes_is_a_timeout() -> None:
@@ -287,9 +348,11 @@ def test_silence_ends_a_wait_that_was_told_so() -> None:
     """
     session = a_session(max_silence=30)
     session.begin(now=100.0, roll=0.5)
+    assert session.deadline == math.inf
+    session.asking(now=100.0)
     assert session.deadline == 130.0
     failed(session, ServerBusy("502", status_code=502, hint=100), 110.0)
-    assert session.deadline == 240.0
+    assert session.deadline == math.inf
     failed(session, Unreachable("refused"), 210.0)
     assert session.deadline == 240.0
     error = session.expired(now=240.0).error
@@ -481,6 +544,7 @@ def test_a_wait_never_asks_late_nor_twice_near_the_deadline(
         assert instruction.at >= now
         asked_at = instruction.at
         asked.append(asked_at)
+        session.asking(now=asked_at)
         now = asked_at + took
         if now >= limit:  # the deadline's scope would have cut it off
             break
@@ -506,6 +570,10 @@ def test_a_wait_never_asks_late_nor_twice_near_the_deadline(
                     Unreachable("x"), asked_at=asked_at, now=now, roll=roll
                 )
     assert attempts is None or len(asked) <= attempts
-    if isinstance(instruction, Ask) and instruction.at == math.inf and asked:
-        slowest = max([took for _, took, _ in script[: len(asked)]], default=0.0)
-        assert now >= limit - max(0.02, 2 * slowest) - 1e-9
+    if (
+        instruction == Ask(math.inf)
+        and now < limit
+        and script[len(asked) - 1][0] != "reset"
+    ):
+        latest = script[len(asked) - 1][1]
+        assert now >= limit - max(0.02, 2 * latest) - 1e-9

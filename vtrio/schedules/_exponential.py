@@ -52,11 +52,13 @@ class Exponential:
         """Multiply out, but never overflow: 2.0**1024 is an error, not a delay."""
         if self.initial == 0:
             return 0.0
-        if math.log(self.initial) + steps * math.log(self.factor) > math.log(
-            _LONGEST_DELAY
-        ):
+        exponent = math.log(self.initial) + steps * math.log(self.factor)
+        if exponent > math.log(_LONGEST_DELAY):
             return _LONGEST_DELAY
-        return self.initial * self.factor**steps
+        try:
+            return float(self.initial * self.factor**steps)
+        except OverflowError:  # the power alone, before a tiny initial delay tames it
+            return math.exp(exponent)
 
     def _steps_before(self, age: float) -> int:
         if age <= 0 or self.initial == 0 or self.factor == 1:

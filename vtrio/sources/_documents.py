@@ -12,6 +12,8 @@ from .._checks import shorten
 from .._errors import BadAnswer
 from .._job import Job, JobProblem, JobResult, JobStatus
 
+_MOST_MEMBERS = 10_000
+_LONGEST_WORD = 64
 _STATUSES = {status.value: status for status in JobStatus}
 
 
@@ -21,6 +23,9 @@ def parse_object(body: bytes) -> dict[str, Any]:
     Raises:
         BadAnswer: it is none; the message quotes its beginning.
     """
+    # A megabyte of brackets becomes thirty of objects; no answer has so many members.
+    if sum(map(body.count, (b"{", b"[", b","))) > _MOST_MEMBERS:
+        raise BadAnswer(f"the answer has too many members: {shorten(body[:80])}")
     try:
         value = json.loads(body)
     # Nesting that is deep enough is a RecursionError, and no more JSON than HTML is.
@@ -48,7 +53,9 @@ def parse_status(
     if not isinstance(word, str):
         raise BadAnswer(f"the answer has no word as {member!r}: {shorten(document)}")
     status = _STATUSES.get(word)
-    return (JobStatus.RUNNING, word) if status is None else (status, None)
+    if status is not None:
+        return status, None
+    return JobStatus.RUNNING, word[:_LONGEST_WORD]
 
 
 def parse_job(document: Mapping[str, Any], *, job_id: str = "") -> Job:
@@ -61,7 +68,8 @@ def parse_job(document: Mapping[str, Any], *, job_id: str = "") -> Job:
         BadAnswer: naming the member that is missing.
     """
     status, unknown_word = parse_status(document, "status")
-    told_id = _text(document, "id") or job_id
+    # Whoever asked by an id goes on asking by it, whatever the server calls it.
+    told_id = job_id or _text(document, "id")
     if not told_id:
         raise BadAnswer(f"the answer has no word as 'id': {shorten(document)}")
     progress = _number(document, "progress")

@@ -28,6 +28,7 @@ from .._errors import (
     Redirected,
     Refused,
     RemoteError,
+    RequestTimedOut,
     ServerBusy,
     Unauthorized,
     Unreachable,
@@ -126,16 +127,23 @@ class HttpEdge:
         http: Any = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
-        self._origin = _origin(base_url)
         self._given = http
+        self._is_closed = False
         self._library = library_of(http) if http is not None else httpx
+        self._foreign = (
+            self._library.HTTPError,
+            self._library.InvalidURL,
+            UnicodeError,  # a host that cannot be written in ASCII
+        )
         self._own: dict[str, httpx.AsyncClient] = {}
         self._targets: dict[str, _Target] = {}
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
-            "User-Agent": f"vtrio/{__version__}",
+            # A client of the caller's own says itself who it is.
+            **({} if http is not None else {"User-Agent": f"vtrio/{__version__}"}),
         }
+        self._check_address()
         self._authorization = (
             {} if not api_key else {"Authorization": f"Bearer {api_key}"}
         )
@@ -150,21 +158,29 @@ class HttpEdge:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_closed = True
+        self._targets.clear()
         with trio.move_on_after(CLEAN_UP_TIME, shield=True):
-            self._targets.clear()
             while self._own:
                 _, client = self._own.popitem()
                 await client.aclose()
 
     def url(self, path: str) -> str:
-        """Resolve a path below the base address; an absolute address stays as it is.
+        """Resolve a path of ours, or a reference that the server gave.
 
-        A reference that begins with `/v1/` is taken below the base address too, so
-        that a server can be mounted behind a prefix.
+        What begins with a single slash is below the base address, `/v1/…` in a
+        server's answer too, so that a server can be mounted behind a prefix. All else
+        is resolved as RFC 3986 says.
+
+        Raises:
+            Refused: the reference cannot be read.
         """
-        if urlsplit(path).scheme:
-            return path
-        return urljoin(f"{self.base_url}/", path.lstrip("/"))
+        if path.startswith("/") and not path.startswith("//"):
+            return self.base_url + path
+        try:
+            return urljoin(f"{self.base_url}/", path)
+        except ValueError as error:
+            raise _unusable(path, error) from error
 
     async def ask(
         self,
@@ -185,8 +201,8 @@ class HttpEdge:
         try:
             response = await self._send(method, path, headers or {}, request)
             told, body = await _read(response, limit)
-        except self._library.TransportError as error:
-            raise _unreachable(self.url(path), error) from error
+        except self._foreign as error:
+            raise self._mapped(error, path) from error
         return self._accept(Reply(response.status_code, told, body), path)
 
     @asynccontextmanager
@@ -202,9 +218,13 @@ class HttpEdge:
                 "GET", path, {"Accept": "*/*", **headers}, {"timeout": TRANSFER_TIMEOUT}
             )
             try:
-                if response.status_code >= 300:
+                if response.status_code not in {200, 206}:
                     told, body = await _read(response, STATUS_LIMIT)
                     self._accept(Reply(response.status_code, told, body), path)
+                    raise BadAnswer(
+                        f"{_shown(self.url(path))} answered {response.status_code}"
+                        " where a file was asked for"
+                    )
                 reply = Reply(response.status_code, _told(response), b"")
                 read_already = response.is_stream_consumed
                 yield (
@@ -216,13 +236,12 @@ class HttpEdge:
             finally:
                 with trio.move_on_after(CLEAN_UP_TIME, shield=True):
                     await response.aclose()
-        except self._library.TransportError as error:
-            raise _unreachable(self.url(path), error) from error
+        except self._foreign as error:
+            raise self._mapped(error, path) from error
 
     def frame(self, fields: Mapping[str, str], files: Mapping[str, Any]) -> Framed:
         """Build a multipart request for its framing: headers, and a stream of bytes."""
-        client = self._client(self.base_url)
-        framed = client.build_request("POST", self.base_url, data=fields, files=files)
+        framed = self._library.Request("POST", self.base_url, data=fields, files=files)
         kept = {"content-type", "content-length", "transfer-encoding"}
         headers = {k: v for k, v in framed.headers.items() if k.lower() in kept}
         return Framed(headers, framed.stream)
@@ -248,12 +267,21 @@ class HttpEdge:
         A wait asks for the same address again and again, and parsing it each time
         would cost a tenth of a poll.
         """
+        if self._is_closed:
+            raise trio.ClosedResourceError(
+                "the client's block has ended, and its connections with it"
+            )
         url = self.url(path)
+        try:
+            parsed = self._library.URL(url)
+            origin = _origin(url)
+        except (self._library.InvalidURL, ValueError) as error:
+            raise _unusable(url, error) from error
+        if parsed.scheme not in {"http", "https"}:
+            raise _unusable(url, ValueError(f"its scheme is {parsed.scheme!r}"))
         # The key goes to the server that it belongs to, not wherever a link leads.
-        key = self._authorization if _origin(url) == self._origin else {}
-        target = _Target(
-            self._client(url), self._library.URL(url), {**self._headers, **key}
-        )
+        key = self._authorization if origin == _origin(self.base_url) else {}
+        target = _Target(self._client(url), parsed, {**self._headers, **key})
         if len(self._targets) >= _MOST_TARGETS:
             self._targets.clear()
         self._targets[path] = target
@@ -268,19 +296,51 @@ class HttpEdge:
             # Without TLS there is nothing to verify; a proxy may bring it back.
             verify = _tls_context() if scheme == "https" or getproxies() else False
             # The poller's cancel scope is the limit, and a tighter one.
-            client = httpx.AsyncClient(verify=verify, timeout=None)  # noqa: S113
+            # Nor may waits queue behind others that hang: one connection a request.
+            client = httpx.AsyncClient(
+                verify=verify,
+                timeout=None,  # noqa: S113
+                limits=httpx.Limits(max_keepalive_connections=20),
+            )
             self._own[scheme] = client
         return client
+
+    def _check_address(self) -> None:
+        try:
+            self._library.URL(self.base_url)
+        except (self._library.InvalidURL, UnicodeError) as error:
+            raise ValueError(
+                f"base_url={shorten(self.base_url)} is not allowed: must be an address"
+                f" that can be read ({error})"
+            ) from error
+
+    def _mapped(self, error: Exception, path: str) -> RemoteError:
+        """Say in our terms what went wrong. The table of the library's exceptions."""
+        where = _shown(self.url(path))
+        text = str(error) or type(error).__name__
+        # The library looks at where a redirect leads, even if it is not to follow.
+        is_address = isinstance(error, (self._library.InvalidURL, UnicodeError))
+        if is_address or "location header" in text:
+            return Redirected(
+                f"{where} answered with a redirect that cannot be read ({text}); give"
+                " the address of the server itself as base_url"
+            )
+        if isinstance(error, self._library.HTTPStatusError):  # a hook of the caller's
+            told = error.response
+            reply = Reply(told.status_code, _told(told), b"")
+            return _refusal(reply, where, has_key=bool(self._authorization))
+        if isinstance(error, self._library.TimeoutException):
+            return RequestTimedOut(f"{where} was silent for too long: {text}")
+        if isinstance(error, self._library.TransportError):
+            return Unreachable(f"{where} cannot be reached or hung up: {text}")
+        return BadAnswer(f"{where} answered what cannot be read: {text}")
 
     def _accept(self, reply: Reply, path: str) -> Reply:
         """Let a good answer through; raise what any other means."""
         if 200 <= reply.status < 300:
             return reply
-        error = _refusal(reply, self.url(path), has_key=bool(self._authorization))
-        error.status_code = reply.status
-        error.hint = reply.hint
-        error.size = len(reply.body)
-        raise error
+        where = _shown(self.url(path))
+        raise _refusal(reply, where, has_key=bool(self._authorization))
 
 
 def library_of(client: object) -> ModuleType:
@@ -319,12 +379,28 @@ def _told(response: Any) -> dict[str, str]:
     }
 
 
-def _unreachable(url: str, error: Exception) -> Unreachable:
-    text = str(error) or type(error).__name__
-    return Unreachable(f"{url} cannot be reached or hung up: {text}")
+def _shown(url: str) -> str:
+    """Write an address for a message: what follows a `?` may be a signature."""
+    return url.partition("?")[0]
+
+
+def _unusable(url: str, error: Exception) -> Refused:
+    return Refused(
+        f"the address {shorten(_shown(url))} cannot be used: {error}; it is the"
+        " server's own, so look there"
+    )
 
 
 def _refusal(reply: Reply, url: str, *, has_key: bool) -> RemoteError:
+    """Say what an answer that is not a good one means, with all that it told."""
+    error = _meaning(reply, url, has_key=has_key)
+    error.status_code = reply.status
+    error.hint = reply.hint
+    error.size = len(reply.body)
+    return error
+
+
+def _meaning(reply: Reply, url: str, *, has_key: bool) -> RemoteError:
     """Say what an answer that is not a good one means. The table of HTTP statuses."""
     status = reply.status
     said = f"{url} answered {status}{_problem_text(reply)}"
@@ -336,7 +412,7 @@ def _refusal(reply: Reply, url: str, *, has_key: bool) -> RemoteError:
         target = reply.headers.get("location", "nowhere")
         return Redirected(
             f"{said} with a redirect to {shorten(target)}, which is not followed; if"
-            " that is the server, give its address as base_url"
+            " that is where the server is, give its address as base_url"
         )
     if status == 401:
         step = "check the api_key" if has_key else "give the client an api_key"
@@ -344,7 +420,7 @@ def _refusal(reply: Reply, url: str, *, has_key: bool) -> RemoteError:
     if status == 403:
         return Unauthorized(f"{said}; ask for an api_key that may do this")
     if status in {404, 410}:
-        return JobNotFound(f"{said}; check the job's id, and base_url")
+        return JobNotFound(f"{said}; check the address, and the job's id")
     return Refused(f"{said}; the request must change before it is sent again")
 
 

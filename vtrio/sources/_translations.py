@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import IO, Self
@@ -14,7 +15,7 @@ from .._errors import BadAnswer
 from .._job import Job
 from .._source import Answer, Capabilities
 from ._documents import parse_job, parse_object
-from ._http import TRANSFER_TIMEOUT, HttpEdge, Reply, quote_id
+from ._http import TRANSFER_TIMEOUT, Framed, HttpEdge, Reply, quote_id
 
 _COLLECTION = "/v1/translations"
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
@@ -25,6 +26,7 @@ class ResultStream:
     """A result on its way: bytes from `offset` on, of `total` if that is known."""
 
     offset: int
+    end: int | None
     total: int | None
     etag: str | None
     chunks: AsyncIterator[bytes]
@@ -59,7 +61,7 @@ class TranslationsSource:
             "POST",
             _COLLECTION,
             headers={**framed.headers, "Idempotency-Key": f'"{idempotency_key}"'},
-            content=_InThreads(framed.stream),
+            content=_InThreads(framed),
             timeout=TRANSFER_TIMEOUT,
         )
         return _answer(reply, "")
@@ -80,9 +82,12 @@ class TranslationsSource:
         async with self._http.stream(url, headers=headers) as (reply, chunks):
             if reply.headers.get("content-encoding", "identity") != "identity":
                 raise BadAnswer("the result is compressed, though identity was asked")
-            begins, total = _extent(reply)
+            if reply.status == 206 and not headers:
+                raise BadAnswer("a part of the result came where all of it was asked")
+            offset, end, total = _extent(reply)
             yield ResultStream(
-                offset=begins,
+                offset=offset,
+                end=end,
                 total=total,
                 etag=_strong(reply.headers.get("etag")),
                 chunks=chunks,
@@ -102,16 +107,18 @@ def _answer(reply: Reply, job_id: str) -> Answer:
     )
 
 
-def _extent(reply: Reply) -> tuple[int, int | None]:
-    """Tell where the bytes of an answer begin, and how many the whole has."""
+def _extent(reply: Reply) -> tuple[int, int | None, int | None]:
+    """Tell where the bytes of an answer begin and end, and how many the whole has."""
     if reply.status != 206:
         length = reply.headers.get("content-length", "")
-        return 0, int(length) if length.isdecimal() else None
+        whole = int(length) if length.isdecimal() else None
+        return 0, whole, whole
     told = reply.headers.get("content-range", "")
     match = _CONTENT_RANGE.fullmatch(told.strip())
     if match is None or match[1] is None:
         raise BadAnswer(f"the partial answer has no usable Content-Range: {told!r}")
-    return int(match[1]), None if match[3] == "*" else int(match[3])
+    total = None if match[3] == "*" else int(match[3])
+    return int(match[1]), int(match[2]) + 1, total
 
 
 def _strong(etag: str | None) -> str | None:
@@ -124,16 +131,23 @@ class _InThreads:
 
     No async generator: one that is dropped half-way must be closed by somebody, and
     an upload that the server refuses is dropped half-way.
+
+    Raises:
+        OSError: the file grew or shrank while it was read.
     """
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
+    def __init__(self, framed: Framed) -> None:
+        self._chunks = iter(framed.stream)
+        self._left = int(framed.headers["content-length"])
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
         chunk = await trio.to_thread.run_sync(next, self._chunks, None)
+        self._left -= len(chunk or b"")
+        if self._left < 0 or (chunk is None and self._left):
+            raise OSError(errno.EIO, "the file changed while it was sent")
         if chunk is None:
             raise StopAsyncIteration
         return chunk
