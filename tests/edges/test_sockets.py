@@ -207,6 +207,28 @@ async def test_a_callback_that_raises_leaves_no_socket(
     await until(lambda: count_open() == before)
 
 
+async def test_a_wait_that_outlives_its_client_opens_nothing(
+    bare_server: Start, count_open: Callable[[], dict[str, int]]
+) -> None:
+    """Its next poll says that the block has ended."""
+    server = await bare_server(pending)
+    before = count_open()
+    polled = trio.Event()
+
+    async def outlive(client: VideoTranslationClient) -> None:
+        with pytest.raises(trio.ClosedResourceError, match="block has ended"):
+            await client.get_status(on_update=lambda _: polled.set())
+
+    async with (
+        trio.open_nursery() as nursery,
+        VideoTranslationClient(server.url, initial_wait_time=0.05) as client,
+    ):
+        nursery.start_soon(outlive, client)
+        await polled.wait()
+    await until(lambda: server.open_connections == 0)
+    await until(lambda: count_open() == before)
+
+
 async def until(true: Callable[[], bool]) -> None:
     """Wait until the other end of a socket has noticed."""
     with trio.fail_after(5):

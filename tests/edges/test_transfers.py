@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -548,6 +549,38 @@ async def test_cancelling_a_submission_closes_the_file(
         gc.collect()
 
 
+async def test_a_file_that_changes_while_it_is_sent_is_told(
+    fake_server: Make, library: ModuleType, tmp_path: Path
+) -> None:
+    """Longer or shorter than it was announced: no half of a video is taken for one."""
+
+    class Changing(io.BytesIO):
+        def __init__(self, data: bytes, by: int) -> None:
+            super().__init__(data)
+            self._by = by
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            data = super().read(size)
+            change, self._by = self._by, 0
+            return data[:change] if change < 0 else data + b"x" * change
+
+    client = fake_server(accepting(library)).client()
+    for by in (-5, 5):
+        with pytest.raises(OSError, match="changed while it was sent"):
+            await client.submit(Changing(VIDEO[:1000], by), "pt")
+
+
+async def test_a_name_of_any_bytes_is_sent(
+    fake_server: Make, library: ModuleType, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """As text that can be read, with a mark for what cannot."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp4"))
+    path.write_bytes(VIDEO)
+    server = fake_server(accepting(library))
+    await server.client().submit(path, "pt")
+    assert b'filename="?.mp4"' in server.requests[0].content
+
+
 async def test_what_cannot_be_submitted_is_named(
     fake_server: Make, library: ModuleType, tmp_path: Path
 ) -> None:
@@ -559,6 +592,12 @@ async def test_what_cannot_be_submitted_is_named(
         await client.submit(17, "pt")
     with pytest.raises(ValueError, match="opened in binary mode"):
         await client.submit(io.StringIO("text"), "pt")
+    reading, writing = os.pipe()
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe, pytest.raises(ValueError, match="a pipe"):
+        await client.submit(pipe, "pt")
+    with pytest.raises(ValueError, match="idempotency_key='' is not allowed"):
+        await client.submit(io.BytesIO(b"x"), "pt", idempotency_key="")
     with pytest.raises(ValueError, match="to='' is not allowed"):
         await client.submit(io.BytesIO(b"x"), "")
     with pytest.raises(ValueError, match="idempotency_key='a\"b' is not allowed"):

@@ -52,6 +52,22 @@ def test_the_seeds_parameters_and_their_defaults_stay() -> None:
         ({"schedule": 5}, "schedule=5 .* `delay"),
         ({"http": object()}, "http=<object .* httpx.AsyncClient"),
         ({"source": object()}, "source=<object .* `capabilities`"),
+        ({"source": ScriptedSource}, "source=<class .* `capabilities`"),
+        ({"schedule": Fixed}, "schedule=<class .* `delay"),
+        ({"history": object()}, "history=<object .* `observe"),
+        ({"rng": 5}, "rng=5 .* random.Random"),
+        ({"max_wait_time": 10**400}, "max_wait_time=10+"),
+        ({"initial_wait_time": 10**400}, "initial_wait_time=10+"),
+        ({"base_url": "http://999.1.1.1"}, "base_url='http://999.1.1.1'"),
+        ({"base_url": "http://[v1.a]"}, "base_url"),
+        ({"base_url": f"http://h/{'x' * 70_000}"}, "base_url"),
+        ({"base_url": "http://xn--a"}, "base_url"),
+        ({"status_path": "//h/{id}"}, "status_path"),
+        ({"status_path": "/x#{id}"}, "status_path"),
+        (
+            {"status_path": "/{id}", "source": ScriptedSource("pending")},
+            "together with a source",
+        ),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(
@@ -106,7 +122,7 @@ async def test_a_bad_id_is_named() -> None:
     """Before anything is asked."""
     source = ScriptedSource("completed")
     client = VideoTranslationClient(URL, source=source)
-    for bad in ("", 7, "x" * 2000):
+    for bad in ("", 7, "x" * 2000, "\ud800"):
         with pytest.raises(ValueError, match="job=.* must be a Job or its id"):
             await client.wait(bad)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="job=.* must be a Job or its id"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import logging
 import math
 import random
@@ -19,6 +21,7 @@ from vtrio import (
     Job,
     JobCancelled,
     JobFailed,
+    JobNotFound,
     JobStatus,
     NoAnswer,
     Refused,
@@ -411,6 +414,61 @@ async def test_waits_always_pass_a_checkpoint() -> None:
 async def a_short_nap(word: str) -> None:
     """Take a while over an update."""
     await trio.sleep(0.3)
+
+
+@pytest.mark.parametrize("mistake", [JobFailed("another's"), WaitTimeout("another's")])
+async def test_an_error_of_ours_from_a_callback_is_the_callbacks(
+    mistake: Exception, autojump_clock: MockClock
+) -> None:
+    """A callback may wait for another job; how that ends is not how this one does."""
+
+    def raising(word: str) -> None:
+        raise mistake
+
+    for script in (["running"], ["completed"]):
+        with pytest.raises(type(mistake)) as caught:
+            await a_client(ScriptedSource(*script)).get_status(on_update=raising)
+        assert caught.value is mistake
+
+
+async def test_get_status_of_a_fresh_job_tolerates_404(
+    autojump_clock: MockClock,
+) -> None:
+    """It asks at once all the same, and keeps the seed's instants."""
+    source = ScriptedSource(JobNotFound("404", status_code=404), "running", "completed")
+    assert await a_client(source).get_status(submitted_now()) == "completed"
+    assert source.asked_at == [0.0, 1.0, 3.0]
+    with pytest.raises(JobNotFound):
+        await a_client(ScriptedSource(JobNotFound("404", status_code=404))).get_status(
+            "j1"
+        )
+
+
+async def test_a_history_at_fault_costs_no_result(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told of in the log, and `Cancelled` gets out as ever."""
+
+    class Broken:
+        def observe(self, observation: Observation) -> None:
+            raise OSError("disk full")
+
+    client = a_client(TimedSource([(4.0, "completed")]), history=Broken())
+    job = await client.wait(submitted_now())
+    assert job.status is JobStatus.COMPLETED
+    assert "history-failed" in caplog.text
+    client = a_client(TimedSource([]), history=Broken())
+    with trio.move_on_after(3) as scope:
+        await client.wait(submitted_now())
+    assert scope.cancelled_caught
+
+
+async def test_a_job_can_be_taken_apart(autojump_clock: MockClock) -> None:
+    """As a dictionary, or copied whole: when it was seen then counts no more."""
+    source = ScriptedSource("running")
+    job = await a_client(source).get_job("j1")
+    assert dataclasses.asdict(job)["id"] == "j1"
+    assert copy.deepcopy(job) == job
 
 
 Call = Callable[[VideoTranslationClient], Awaitable[object]]

@@ -274,6 +274,7 @@ class HttpEdge:
         url = self.url(path)
         try:
             parsed = self._library.URL(url)
+            _ = parsed.host  # reading it decodes it
             origin = _origin(url)
         except (self._library.InvalidURL, ValueError) as error:
             raise _unusable(url, error) from error
@@ -307,7 +308,7 @@ class HttpEdge:
 
     def _check_address(self) -> None:
         try:
-            self._library.URL(self.base_url)
+            _ = self._library.URL(self.base_url).host  # reading it decodes it
         except (self._library.InvalidURL, UnicodeError) as error:
             raise ValueError(
                 f"base_url={shorten(self.base_url)} is not allowed: must be an address"
