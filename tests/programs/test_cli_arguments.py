@@ -54,6 +54,8 @@ def test_help_is_told_for_every_command(capsys: pytest.CaptureFixture[str]) -> N
         ("status j1 --base-url http://h --api-key Ã¼", "api_key of that form"),
         ("status j1 --bas-url http://h", "unrecognized arguments: --bas-url"),
         ("cancel j1 --max-wait 3", "unrecognized arguments"),
+        ("wait j1 --max-w 3", "unrecognized arguments: --max-w"),
+        ("translate x.mp4 --to ../x", "language='../x' .* language tag such as pt"),
     ],
 )
 def test_bad_usage_is_one_sentence_and_exit_status_2(
@@ -84,7 +86,17 @@ def test_two_results_cannot_share_a_place(
         (tmp_path / folder / "talk.mp4").touch()
     files = [str(tmp_path / folder / "talk.mp4") for folder in ("a", "b")]
     assert main(["translate", *files, "--to", "pt", "--into", str(tmp_path)]) == 2
-    assert "results in one place" in capsys.readouterr().err
+    assert "two files would be in one place" in capsys.readouterr().err
+    (tmp_path / "a" / "talk.mov").touch()
+    both = [files[0], str(tmp_path / "a" / "talk.mov")]  # one name for the subtitles
+    assert main(["translate", *both, "--to", "pt"]) == 2
+    assert "talk.pt.vtt" in capsys.readouterr().err
+    assert main(["translate", files[0], "--to", "pt", "-o", files[0]]) == 2
+    assert "talk.mp4" in capsys.readouterr().err
+    assert main(["wait", "j1", "-o", str(tmp_path / "out.vtt")]) == 2
+    assert "out.vtt" in capsys.readouterr().err
+    assert main(["wait", "a/b", "--into", str(tmp_path)]) == 2
+    assert "ID='a/b' is not allowed with --into" in capsys.readouterr().err
     assert main(["wait", "j1", "--into", files[0]]) == 2
     assert "must be a folder" in capsys.readouterr().err
 
@@ -108,5 +120,7 @@ def test_the_environment_stands_in_for_flags() -> None:
     options = parse(["serve"], environment)
     assert options is not None
     assert (options.port, options.data_dir) == (5000, "/data")
-    with pytest.raises(UsageError, match="max-wait='x'"):
+    with pytest.raises(
+        UsageError, match=r"max-wait='x'.*\(it came from VTRIO_MAX_WAIT"
+    ):
         parse(["wait", "j1"], {"VTRIO_MAX_WAIT": "x"})

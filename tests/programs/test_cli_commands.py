@@ -15,7 +15,9 @@ from socket import socket
 
 import pytest
 
+from vtrio import Job, JobStatus
 from vtrio.cli import main
+from vtrio.cli.drawing import describe
 
 VTRIO = [sys.executable, "-m", "vtrio"]
 
@@ -134,6 +136,7 @@ def test_many_files_are_translated_into_a_folder(
         *("finished_at", "error", "result"),
     }
     assert all(members <= set(line) for line in told)
+    assert {line["file"] for line in told} == {"one.mp4", "two.mp4"}
 
 
 def test_a_named_output(
@@ -210,8 +213,8 @@ def test_a_language_that_the_server_refuses_is_exit_status_3(
     url: str, videos: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In the server's own words."""
-    assert vtrio("translate", videos[0], "--to", "!!", url=url) == 3
-    assert "language '!!' is not allowed" in capsys.readouterr().err
+    assert vtrio("translate", videos[0], "--to", "123", url=url) == 3
+    assert "language '123' is not allowed" in capsys.readouterr().err
 
 
 def test_nobody_there_is_exit_status_3(
@@ -234,6 +237,32 @@ def test_a_result_that_cannot_be_written_is_told(
     (videos[0].with_name("one.pt.mp4.part")).mkdir()
     assert vtrio("translate", videos[0], "--to", "pt", url=url) == 2
     assert "one.pt.mp4.part" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_ends_the_command(
+    slow_url: str, videos: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`vtrio wait … --json | head -1`: no traceback, and no endless wait."""
+    job_id = submit(slow_url, videos[0], capsys)
+    with subprocess.Popen(
+        [*VTRIO, "wait", job_id, job_id, "--base-url", slow_url, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert vtrio("cancel", job_id, url=slow_url) == 0
+        assert process.wait(timeout=20) == 141
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_a_server_cannot_steer_the_terminal() -> None:
+    """What it says is written so that it can be read and does nothing."""
+    job = Job(id="j1", status=JobStatus.RUNNING, stage="\x1b[2J\ud83d")
+    assert describe(job) == r"running \x1b[2J\ud83d"
 
 
 def test_a_terminal_gets_bars(url: str, videos: list[Path]) -> None:

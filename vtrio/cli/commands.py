@@ -16,7 +16,7 @@ import trio
 from .._errors import GaveUp, JobNotFound, VtrioError, WaitTimeout
 from .._job import Job
 from ..client import VideoTranslationClient
-from .drawing import Drawing, document_of, open_drawing
+from .drawing import Drawing, document_of, open_drawing, printable
 from .exits import Exit, exit_of
 from .parser import UsageError
 
@@ -49,15 +49,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def run_trio(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Run a command under trio; an interruption comes out as itself, in no group."""
+    """Run a command under trio; what ends it from outside comes out in no group."""
     status = 0
-    interrupted = False
+    ended: BaseException | None = None
     try:
         status = trio.run(command)
     except* KeyboardInterrupt:
-        interrupted = True
-    if interrupted:
-        raise KeyboardInterrupt
+        ended = KeyboardInterrupt()
+    except* BrokenPipeError:
+        ended = BrokenPipeError()
+    if ended is not None:
+        raise ended
     return status
 
 
@@ -100,6 +102,8 @@ class Errand:
         except VtrioError as error:
             self._note(error)
             return
+        except BrokenPipeError:
+            raise  # whoever read our output has left
         except OSError as error:
             self._cannot(error)
             return
@@ -122,6 +126,8 @@ class Errand:
                 )
         except VtrioError as error:
             self._note(error)
+        except BrokenPipeError:
+            raise  # whoever read our output has left
         except OSError as error:
             self._cannot(error)
         else:
@@ -138,7 +144,7 @@ class Errand:
     def _cannot(self, error: OSError) -> None:
         """Tell of a file that cannot be read or written."""
         self.exit = Exit.USAGE
-        told = VtrioError(f"{error.filename}: {error.strerror}")
+        told = VtrioError(f"{error.filename or self._name}: {error.strerror}")
         self._drawing.failed(told, self.job_id, self._name)
 
     def _note(self, error: VtrioError) -> None:
@@ -171,9 +177,14 @@ async def fetch(
     await client.download(job, output, max_silence=PATIENCE)
     drawing.downloaded(job, name, output)
     if job.result is not None and job.result.subtitles_url is not None:
-        subtitles = output.with_suffix(".vtt")
+        subtitles = beside(output)
         await client.download(job, subtitles, what="subtitles", max_silence=PATIENCE)
         drawing.downloaded(job, name, subtitles)
+
+
+def beside(output: Path) -> Path:
+    """Say where the subtitles of a video go."""
+    return output.with_suffix(".vtt")
 
 
 async def _translate(
@@ -213,7 +224,7 @@ async def _wait(
                 for job_id, output in outputs
             ]
             async with _all_of(errands) as nursery:
-                for errand, job_id in zip(errands, options.ids, strict=True):
+                for errand, (job_id, _) in zip(errands, outputs, strict=True):
                     nursery.start_soon(errand.see_through, job_id)
     return max(errand.exit for errand in errands)
 
@@ -259,7 +270,7 @@ def _print_answer(job: Job, drawing: Drawing, *, as_json: bool) -> None:
         known = ("status", "stage", "progress", "target_language", "media_seconds")
         told = [f"{k}={document[k]}" for k in known if document[k] is not None]
         why = [f"error={job.error.title!r}"] if job.error is not None else []
-        print(job.id, *told, *why)
+        print(printable(" ".join([job.id, *told, *why])))
 
 
 def _outputs_of_files(options: argparse.Namespace) -> list[tuple[Path, Path]]:
@@ -280,21 +291,39 @@ def _outputs_of_files(options: argparse.Namespace) -> list[tuple[Path, Path]]:
     ]
     if options.output is not None:
         outputs = [_one_output(options, len(files))]
-    if len(set(outputs)) < len(outputs):
-        raise UsageError(
-            "two files would have their results in one place; translate them one by"
-            " one, with -o for each"
-        )
+    _check_places(outputs, files)
     return list(zip(files, outputs, strict=True))
 
 
+def _check_places(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Refuse results that would overwrite each other, or what they are made from."""
+    taken = {path.resolve() for path in inputs}
+    for output in outputs:
+        for path in (output, beside(output)):
+            if path.resolve() in taken:
+                raise UsageError(
+                    f"two files would be in one place, {str(path)!r}; give each result"
+                    " a place of its own with -o, and a name that does not end in .vtt"
+                )
+            taken.add(path.resolve())
+
+
 def _outputs_of_ids(options: argparse.Namespace) -> list[tuple[str, Path | None]]:
+    ids = list(dict.fromkeys(options.ids))
     into = _folder(options)
     if options.output is not None:
-        return [(options.ids[0], _one_output(options, len(options.ids)))]
+        output = _one_output(options, len(ids))
+        _check_places([output], [])
+        return [(ids[0], output)]
     if into is None:
-        return [(job_id, None) for job_id in options.ids]
-    return [(job_id, into / f"{job_id}.mp4") for job_id in options.ids]
+        return [(job_id, None) for job_id in ids]
+    for job_id in ids:
+        if Path(job_id).name != job_id:
+            raise UsageError(
+                f"ID={job_id!r} is not allowed with --into: must be fit for the name of"
+                " a file; use -o"
+            )
+    return [(job_id, into / f"{job_id}.mp4") for job_id in ids]
 
 
 def _one_output(options: argparse.Namespace, jobs: int) -> Path:

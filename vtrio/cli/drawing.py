@@ -69,7 +69,17 @@ def describe(job: Job) -> str:
     """Write how a job stands in a few words."""
     share = None if job.progress is None else f"{job.progress:.0%}"
     why = None if job.error is None else job.error.title
-    return " ".join(part for part in (job.word, job.stage, share, why) if part)
+    return printable(
+        " ".join(part for part in (job.word, job.stage, share, why) if part)
+    )
+
+
+def printable(text: str) -> str:
+    """Write what a server said so that it cannot steer the terminal."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 class JsonDrawing:
@@ -81,32 +91,36 @@ class JsonDrawing:
     def submitted(self, job: Job, name: str) -> None:
         """Tell of a job that the server has taken."""
         self._last[job.id] = describe(job)
-        self._print("submitted", document_of(job), file=name)
+        self._print("submitted", document_of(job), name)
 
     def changed(self, job: Job, name: str) -> None:
         """Tell of a change; an answer that brings none is not told."""
         if self._last.get(job.id) != describe(job):
             self._last[job.id] = describe(job)
-            self._print("status", document_of(job))
+            self._print("status", document_of(job), name)
 
     def downloaded(self, job: Job, name: str, path: Path) -> None:
         """Tell where a result lies."""
-        self._print("downloaded", document_of(job), path=str(path))
+        self._print("downloaded", document_of(job), name, path=str(path))
 
     def failed(self, error: VtrioError, job_id: str, name: str) -> None:
         """Tell what went wrong, beside the job as it was last seen."""
-        self._print("failed", _last_seen(error, job_id), message=str(error))
+        self._print("failed", _last_seen(error, job_id), name, message=str(error))
 
     def timed_out(self, error: VtrioError, job_id: str, name: str, again: str) -> None:
         """Tell the command that takes the wait up again."""
-        self._print("timeout", _last_seen(error, job_id), again=again)
+        self._print("timeout", _last_seen(error, job_id), name, again=again)
 
-    def _print(self, event: str, document: dict[str, Any], **more: str) -> None:
-        print(json.dumps({"event": event, **document, **more}), flush=True)
+    def _print(
+        self, event: str, document: dict[str, Any], name: str, **more: str
+    ) -> None:
+        # Of jobs that were named by their ids there is no file to tell.
+        file = {} if name == document["id"] else {"file": name}
+        print(json.dumps({"event": event, **document, **file, **more}), flush=True)
 
 
 def _last_seen(error: VtrioError, job_id: str) -> dict[str, Any]:
-    return document_of(error.job) if error.job is not None else {"id": job_id}
+    return document_of(error.job) if error.job is not None else {"id": job_id or None}
 
 
 class LineDrawing:
@@ -141,7 +155,7 @@ class LineDrawing:
         self._print(f"to go on: {again}")
 
     def _print(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        print(printable(line), file=self._stream, flush=True)
 
 
 class BarDrawing(LineDrawing):
@@ -163,13 +177,13 @@ class BarDrawing(LineDrawing):
             bar = self._bars[job.id] = self._progress.add_task(name, total=1.0)
         self._progress.update(
             bar,
-            description=f"{name}: {job.stage or job.word}",
+            description=printable(f"{name}: {job.stage or job.word}"),
             completed=1.0 if job.is_final else job.progress or 0.0,
         )
 
     def _print(self, line: str) -> None:
         self._progress.console.print(
-            line, markup=False, highlight=False, soft_wrap=True
+            printable(line), markup=False, highlight=False, soft_wrap=True
         )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from .._checks import check_count, check_number, shorten
 from .._version import __version__
@@ -19,6 +20,10 @@ class UsageError(Exception):
 
 class _Parser(argparse.ArgumentParser):
     """Fails with one sentence, and leaves printing to the caller."""
+
+    def __init__(self, **settings: Any) -> None:
+        # A shortened flag would change its meaning when a longer one is added.
+        super().__init__(**settings, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
@@ -42,7 +47,6 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="vtrio",
         description="Translate videos, and wait for them.",
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"vtrio {__version__}")
     commands = parser.add_subparsers(
@@ -68,6 +72,18 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     return parser
 
 
+class _FromEnvironment(str):
+    """A value that a variable of the environment gave."""
+
+    __slots__ = ("variable",)
+    variable: str
+
+    def __new__(cls, value: str, variable: str) -> Self:
+        text = super().__new__(cls, value)
+        text.variable = variable
+        return text
+
+
 class _Options:
     """Options that several commands share, and where their defaults come from."""
 
@@ -87,7 +103,8 @@ class _Options:
         """Add an option that the environment may set: `--base-url`, VTRIO_BASE_URL."""
         variable = "VTRIO_" + flag.removeprefix("--").replace("-", "_").upper()
         # Set to nothing is not set, as shells leave it.
-        value: object = self._environment.get(variable) or default
+        told = self._environment.get(variable)
+        value = _FromEnvironment(told, variable) if told else default
         command.add_argument(
             flag,
             type=_checked(read),
@@ -246,7 +263,10 @@ def _checked(read: Callable[[str], object]) -> Callable[[str], Any]:
         try:
             return read(text)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            told = str(error)
+            if isinstance(text, _FromEnvironment):
+                told = f"{told} (it came from {text.variable})"
+            raise argparse.ArgumentTypeError(told) from None
 
     return read_checked
 
@@ -328,9 +348,12 @@ def _api_key(text: str) -> str | None:
 
 
 def _language(text: str) -> str:
-    from .._arguments import check_text
-
-    return check_text("language", text)
+    if not re.fullmatch(r"[A-Za-z0-9]{1,8}([-_][A-Za-z0-9]{1,8})*", text):
+        raise ValueError(
+            f"language={shorten(text)} is not allowed: must be a language tag such as"
+            " pt or pt-BR"
+        )
+    return text
 
 
 def _job_id(text: str) -> str:
