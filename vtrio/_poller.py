@@ -37,7 +37,11 @@ async def poll(
     with trio.CancelScope(deadline=session.deadline) as patience:
         instruction = session.begin(now=trio.current_time(), roll=rng.random())
         while isinstance(instruction, Ask):
-            await trio.sleep_until(instruction.at)
+            if instruction.at > trio.current_time():
+                await trio.sleep_until(instruction.at)
+            else:
+                # Because the source may not wait at all, and others must have a turn.
+                await trio.lowlevel.checkpoint()
             session.asking(now=trio.current_time())
             patience.deadline = session.deadline
             job, instruction = await _ask(source, session, rng)
