@@ -15,8 +15,8 @@ HOMES = {
         *("_arguments", "_checks", "_distributions", "_errors", "_job", "_names"),
         *("_receipt", "_session", "_source", "_version", "schedules"),
     ),
-    "engine": ("_callbacks", "_poller"),
-    "edges": ("_download", "sources", "testing"),
+    "engine": ("_callbacks", "_poller", "_runs"),
+    "edges": ("_download", "_videos", "sources", "testing"),
     "programs": ("__main__", "_connections", "cli", "client", "server"),
 }
 RING_OF = {home: ring for ring, homes in HOMES.items() for home in homes}

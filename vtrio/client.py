@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import os
@@ -43,8 +42,10 @@ from ._errors import (
 from ._job import Job, JobStatus
 from ._names import publish
 from ._poller import poll
+from ._runs import of_this_run, seen_now, submitted_at_of, this_run
 from ._session import Deliver, Limits, Session, Stop
-from ._source import Answer, StatusSource, sighted
+from ._source import Answer, StatusSource
+from ._videos import open_video
 from .schedules import Exponential, History, Observation, Schedule
 from .sources._http import library_of
 
@@ -194,7 +195,7 @@ class VideoTranslationClient:
         verdict = await self._wait(
             "" if job_id is None else id_of(job_id),
             last=None,
-            submitted_at=_submitted_at(job_id),
+            submitted_at=submitted_at_of(job_id),
             schedule=schedule,
             limits=self._limits,
             on_job=with_word(on_update),
@@ -244,7 +245,7 @@ class VideoTranslationClient:
         if idempotency_key is None:
             idempotency_key = uuid.uuid4().hex
         key = check_idempotency_key(idempotency_key)
-        opened, name = await _open_video(video)
+        opened, name = await open_video(video)
         try:
             async with self._connections.translations() as source:
                 answer = await source.submit(
@@ -257,7 +258,7 @@ class VideoTranslationClient:
             if opened is not video:
                 opened.close()
         age = 0.0 if answer.age is None else answer.age
-        return _sighted(replace(answer, age=age), asked_at=trio.current_time())
+        return seen_now(replace(answer, age=age), asked_at=trio.current_time())
 
     async def get_job(self, job: Job | str) -> Job:
         """Ask once how a job stands.
@@ -314,7 +315,7 @@ class VideoTranslationClient:
         callback = both(with_word(on_update), on_job)
         verdict = await self._wait(
             id_of(job),
-            last=_of_this_run(job),
+            last=of_this_run(job),
             submitted_at=None,
             schedule=schedule,
             limits=limits,
@@ -399,7 +400,7 @@ class VideoTranslationClient:
         asked_at = trio.current_time()
         limit = self._limits.request_timeout
         with trio.move_on_after(limit), _about(job_id):
-            return _sighted(await ask(job_id), asked_at=asked_at)
+            return seen_now(await ask(job_id), asked_at=asked_at)
         raise RequestTimedOut(
             f"{self._base_url} gave no answer about job {job_id!r} within"
             f" request_timeout={limit:g} s",
@@ -427,7 +428,7 @@ class VideoTranslationClient:
             submitted_at=submitted_at,
             key=key,
             phase=0.0 if schedule is self._backoff else self._rng.random(),
-            run=_this_run(),
+            run=this_run(),
         )
         async with self._connections.asking(has_id=bool(job_id)) as source:
             try:
@@ -445,46 +446,11 @@ class VideoTranslationClient:
             _log.exception("history-failed observation=%r", observation)
 
 
-def _sighted(answer: Answer, *, asked_at: float) -> Job:
-    now = trio.current_time()
-    return sighted(answer, asked_at=asked_at, now=now, run=_this_run())
-
-
 def _require_trio() -> None:
     if not trio.lowlevel.in_trio_task():
         raise RuntimeError(
             "vtrio runs under trio only; start your program with trio.run(main)"
         )
-
-
-def _of_this_run(job: Job | str) -> Job | None:
-    """Return what is known of a job; when it was seen counts in this run alone."""
-    if isinstance(job, str):
-        return None
-    if job.seen is not None and job.seen.run is not _this_run():
-        return replace(job, seen=None)
-    return job
-
-
-def _submitted_at(job: Job | str | None) -> float | None:
-    """Return the instant of a job's submission, where this run has seen its age."""
-    known = _of_this_run(job) if isinstance(job, Job) else None
-    if known is None or known.seen is None or known.seen.age is None:
-        return None
-    return known.seen.at - known.seen.age
-
-
-_run_token: trio.lowlevel.RunVar[object] = trio.lowlevel.RunVar("vtrio-run")
-
-
-def _this_run() -> object:
-    """Return a token of this run of trio: what its clock says counts in it alone."""
-    try:
-        return _run_token.get()
-    except LookupError:
-        token = object()
-        _run_token.set(token)
-        return token
 
 
 @contextmanager
@@ -496,28 +462,6 @@ def _about(job_id: str, job: Job | None = None) -> Iterator[None]:
         error.job_id = job_id
         error.job = job
         raise
-
-
-async def _open_video(
-    video: str | os.PathLike[str] | IO[bytes],
-) -> tuple[IO[bytes], str]:
-    if isinstance(video, (str, os.PathLike)):
-        path = Path(video)
-        opened = await trio.to_thread.run_sync(path.open, "rb")
-        return opened, _as_name(os.fspath(path))
-    is_text = isinstance(video, io.TextIOBase)
-    if is_text or not hasattr(video, "read") or not video.seekable():
-        raise ValueError(
-            f"video={shorten(video)} is not allowed: must be a path or a file opened"
-            " in binary mode, not a pipe"
-        )
-    name = getattr(video, "name", None)
-    return video, _as_name(name) if isinstance(name, str) else "video"
-
-
-def _as_name(path: str) -> str:
-    """Return a file's name as text that can be sent, whatever bytes it is made of."""
-    return Path(path).name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _url_of(job: Job, what: str) -> str:

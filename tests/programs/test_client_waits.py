@@ -31,7 +31,7 @@ from vtrio import (
     WaitTimeout,
 )
 from vtrio._job import Sighting
-from vtrio.client import _this_run
+from vtrio._runs import this_run
 from vtrio.schedules import Observation
 from vtrio.testing import ScriptedSource, TimedSource
 
@@ -52,7 +52,7 @@ def submitted_now(job_id: str = "j1") -> Job:
         status=JobStatus.PENDING,
         seen=Sighting(
             at=trio.current_time(),
-            run=_this_run(),
+            run=this_run(),
             age=0.0,
         ),
     )

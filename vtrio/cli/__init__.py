@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options is None:
             return 0
         # Only now is it known what is needed: asking for the version needs nothing.
-        from .commands import run
+        from .dispatch import run
 
         return run(options)
     except UsageError as error:

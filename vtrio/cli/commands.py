@@ -27,25 +27,24 @@ PATIENCE = 30.0
 UPLOADS_AT_ONCE = 4
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run a parsed command."""
-    match options.command:
-        case "serve":
-            from .serving import run_serve
+def run_translate(options: argparse.Namespace) -> int:
+    """Submit files, wait for them, and fetch what is made of them."""
+    return run_trio(partial(_translate, options, _outputs_of_files(options)))
 
-            return run_serve(options)
-        case "demo":
-            from .demo import run_demo
 
-            return run_demo(options)
-        case "translate":
-            return run_trio(partial(_translate, options, _outputs_of_files(options)))
-        case "wait":
-            return run_trio(partial(_wait, options, _outputs_of_ids(options)))
-        case "status":
-            return run_trio(partial(_ask_each, options, VideoTranslationClient.get_job))
-        case _:
-            return run_trio(partial(_ask_each, options, VideoTranslationClient.cancel))
+def run_wait(options: argparse.Namespace) -> int:
+    """Wait for jobs, and fetch what they made."""
+    return run_trio(partial(_wait, options, _outputs_of_ids(options)))
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """Tell how jobs stand."""
+    return run_trio(partial(_ask_each, options, VideoTranslationClient.get_job))
+
+
+def run_cancel(options: argparse.Namespace) -> int:
+    """Cancel jobs."""
+    return run_trio(partial(_ask_each, options, VideoTranslationClient.cancel))
 
 
 def run_trio(command: Callable[[], Coroutine[Any, Any, int]]) -> int:

@@ -14,8 +14,6 @@ from .parser import UsageError
 if TYPE_CHECKING:
     from ..server.engines import Engine
 
-_log = logging.getLogger("vtrio.server.engines")
-
 
 def run_serve(options: argparse.Namespace) -> int:
     """Serve until a signal comes."""
@@ -26,6 +24,10 @@ def run_serve(options: argparse.Namespace) -> int:
         from ..server import ServeError, ServerSettings, run_server
     except ImportError as error:
         raise UsageError(str(error)) from None
+    if options.data_dir == "":
+        raise UsageError(
+            "--data-dir '' is not allowed: must be a folder, such as . for this one"
+        )
     engine = engine_of(options)
     try:
         settings = ServerSettings(
@@ -53,18 +55,12 @@ def engine_of(options: argparse.Namespace) -> Engine:
         for name in ("durations", "failure_rate", "seed")
         if (value := getattr(options, name, None)) is not None
     }
+    if simulation and options.engine != "simulated":
+        raise UsageError(
+            f"--{next(iter(simulation)).replace('_', '-')} is for the simulated"
+            " engine: add --engine simulated"
+        )
     try:
-        if options.engine == "simulated":
-            from ..server.engines.simulated import SimulatedEngine
-
-            engine = SimulatedEngine(**simulation)
-            _log.info("engine-chosen engine=%s", engine.name)
-            return engine
-        if simulation:
-            raise UsageError(
-                f"--{next(iter(simulation)).replace('_', '-')} is for the simulated"
-                " engine: add --engine simulated"
-            )
-        return choose_engine(options.engine)
+        return choose_engine(options.engine, **simulation)
     except (EngineUnavailable, ValueError) as error:
         raise UsageError(str(error)) from None

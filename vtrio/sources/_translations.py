@@ -15,7 +15,8 @@ from .._errors import BadAnswer
 from .._job import Job
 from .._source import Answer, Capabilities
 from ._documents import parse_job, parse_object
-from ._http import TRANSFER_TIMEOUT, Framed, HttpEdge, Reply, quote_id
+from ._http import TRANSFER_TIMEOUT, Framed, HttpEdge, quote_id
+from ._reading import Reply
 
 _COLLECTION = "/v1/translations"
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
