@@ -1,102 +1,32 @@
-"""The routes, without sockets: what each request is answered with."""
+"""The routes about jobs, without sockets: what each request is answered with."""
 
 from __future__ import annotations
 
-import json
+import errno
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 import trio
 from trio.testing import MockClock
 
-from vtrio._distributions import Durations
-from vtrio._job import JobStatus
-from vtrio.server import Demonstration, JobService, MemoryStore, create_app
-from vtrio.server.engines.simulated import SimulatedEngine
+from vtrio.server import MemoryStore
 
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+if TYPE_CHECKING:
+    from tests.programs.conftest import AppClient, CheckProblem, OpenApp
+
 VIDEO = bytes(range(256)) * 40
 FORM = {"target_language": "pt"}
 
 
-@pytest.fixture(autouse=True)
-def _inline_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do file work without threads: a virtual clock would jump while one runs."""
-
-    async def run_inline(
-        function: Callable[..., object], *args: object, **_: object
-    ) -> object:
-        await trio.lowlevel.checkpoint()
-        return function(*args)
-
-    monkeypatch.setattr(trio.to_thread, "run_sync", run_inline)
-
-
-@asynccontextmanager
-async def serving(
-    folder: Path, *, failure_rate: float = 0.0, largest_upload: int = 2**20
-) -> AsyncIterator[httpx.AsyncClient]:
-    """Have a client of an app whose jobs take 10 s."""
-    engine = SimulatedEngine(
-        Durations.parse("fixed:10"), failure_rate=failure_rate, seed=1
-    )
-    service = JobService(
-        MemoryStore(),
-        engine,
-        folder,
-        workers=10,
-        wall=lambda: NOON + timedelta(seconds=trio.current_time()),
-    )
-    demonstration = Demonstration(started=0, duration=7, ending=JobStatus.ERROR)
-    app = create_app(service, demonstration, largest_upload=largest_upload)
-    transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
-    async with trio.open_nursery() as nursery:
-        await nursery.start(service.run)
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://server"
-        ) as client:
-            yield client
-        nursery.cancel_scope.cancel("the test is over")
-
-
-async def submit(
-    client: httpx.AsyncClient,
-    *,
-    video: bytes = VIDEO,
-    key: str | None = None,
-    **fields: str,
-) -> httpx.Response:
-    """Submit a video."""
-    return await client.post(
-        "/v1/translations",
-        files={"video": ("clip.mp4", video)},
-        data=fields or FORM,
-        headers={} if key is None else {"Idempotency-Key": key},
-    )
-
-
-def check_problem(answer: httpx.Response, status: int, kind: str | None) -> str:
-    """Assert that an answer is this problem, whole; return its detail."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    document = answer.json()
-    kind = f"urn:vtrio:problem:{kind}" if kind else "about:blank"
-    assert (document["type"], document["status"]) == (kind, status)
-    assert document["title"]
-    assert document["instance"].startswith(("/", "urn:"))
-    return str(document["detail"])
-
-
 async def test_the_demonstration_ends_by_the_clock(
-    tmp_path: Path, autojump_clock: MockClock
+    open_app: OpenApp, autojump_clock: MockClock
 ) -> None:
     """It is pending until its duration is over, then as it was to end."""
-    async with serving(tmp_path) as client:
+    async with open_app() as client:
         for second, word in ((0, "pending"), (6.999, "pending"), (7, "error")):
             await trio.sleep_until(second)
             answer = await client.get("/status")
@@ -104,20 +34,20 @@ async def test_the_demonstration_ends_by_the_clock(
             assert answer.json() == {"result": word}
 
 
-async def test_health_is_told(tmp_path: Path) -> None:
+async def test_health_is_told(open_app: OpenApp) -> None:
     """A server that answers is well: if its service dies it dies with it."""
-    async with serving(tmp_path) as client:
+    async with open_app() as client:
         answer = await client.get("/healthz")
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
 async def test_a_submission_is_accepted(
-    tmp_path: Path, autojump_clock: MockClock
+    open_app: OpenApp, autojump_clock: MockClock
 ) -> None:
     """The answer is a 202 with the job, where it is, and when to ask again."""
-    async with serving(tmp_path) as client:
+    async with open_app() as client:
         await trio.sleep(5)
-        answer = await submit(client, target_language="pt-BR", source_language="en")
+        answer = await client.submit(target_language="pt-BR", source_language="en")
 
         assert answer.status_code == 202
         job = answer.json()
@@ -140,11 +70,11 @@ async def test_a_submission_is_accepted(
 
 
 async def test_a_job_is_told_of_at_every_age(
-    tmp_path: Path, autojump_clock: MockClock
+    open_app: OpenApp, autojump_clock: MockClock
 ) -> None:
     """Running and completed: the document, and the durations beside it."""
-    async with serving(tmp_path) as client:
-        path = (await submit(client)).headers["Location"]
+    async with open_app() as client:
+        path = (await client.submit()).headers["Location"]
         await trio.sleep(5.25)
         running = await client.get(path)
         await trio.sleep(10)
@@ -173,11 +103,11 @@ async def test_a_job_is_told_of_at_every_age(
 
 
 async def test_the_etag_changes_with_the_document_alone(
-    tmp_path: Path, autojump_clock: MockClock
+    open_app: OpenApp, autojump_clock: MockClock
 ) -> None:
     """Time that passes does not change it; progress does."""
-    async with serving(tmp_path) as client:
-        path = (await submit(client)).headers["Location"]
+    async with open_app() as client:
+        path = (await client.submit()).headers["Location"]
         tags = []
         for second in (0.1, 0.2, 0.6, 11, 12):
             await trio.sleep_until(second)
@@ -185,10 +115,12 @@ async def test_the_etag_changes_with_the_document_alone(
     assert tags[0] == tags[1] != tags[2] != tags[3] == tags[4]
 
 
-async def test_a_failed_job_says_why(tmp_path: Path, autojump_clock: MockClock) -> None:
+async def test_a_failed_job_says_why(
+    open_app: OpenApp, check_problem: CheckProblem, autojump_clock: MockClock
+) -> None:
     """Its error has a type, a title and a detail; it has no result."""
-    async with serving(tmp_path, failure_rate=1) as client:
-        path = (await submit(client)).headers["Location"]
+    async with open_app(failure_rate=1) as client:
+        path = (await client.submit()).headers["Location"]
         await trio.sleep(11)
         job = (await client.get(path)).json()
 
@@ -203,11 +135,11 @@ async def test_a_failed_job_says_why(tmp_path: Path, autojump_clock: MockClock) 
 
 
 async def test_cancelling_is_answered_with_the_job(
-    tmp_path: Path, autojump_clock: MockClock
+    open_app: OpenApp, autojump_clock: MockClock
 ) -> None:
     """202 where it changed something, 200 where the job had ended."""
-    async with serving(tmp_path) as client:
-        path = (await submit(client)).headers["Location"]
+    async with open_app() as client:
+        path = (await client.submit()).headers["Location"]
         await trio.sleep(1)
 
         first = await client.post(f"{path}/cancel")
@@ -219,17 +151,19 @@ async def test_cancelling_is_answered_with_the_job(
         assert first.headers["Job-Run-Time"] == "1.000"
 
 
-async def test_a_key_makes_one_job(tmp_path: Path, autojump_clock: MockClock) -> None:
+async def test_a_key_makes_one_job(
+    open_app: OpenApp, autojump_clock: MockClock
+) -> None:
     """Quoted or bare it is the same key; the replay tells the job as it is now."""
-    async with serving(tmp_path) as client:
-        first = await submit(client, key='"a-key"')
+    async with open_app() as client:
+        first = await client.submit(key='"a-key"')
         await trio.sleep(1)
-        again = await submit(client, key="a-key")
+        again = await client.submit(key="a-key")
 
         assert again.status_code == 202
         assert again.headers["Location"] == first.headers["Location"]
         assert again.json()["status"] == "running"
-        other = await submit(client, key="another-key")
+        other = await client.submit(key="another-key")
         assert other.json()["id"] != first.json()["id"]
 
 
@@ -242,25 +176,29 @@ async def test_a_key_makes_one_job(tmp_path: Path, autojump_clock: MockClock) ->
     ],
 )
 async def test_a_key_with_another_payload_is_refused(
-    video: bytes, fields: dict[str, str], tmp_path: Path, autojump_clock: MockClock
+    video: bytes,
+    fields: dict[str, str],
+    open_app: OpenApp,
+    check_problem: CheckProblem,
+    autojump_clock: MockClock,
 ) -> None:
     """Another file or another field is another payload."""
-    async with serving(tmp_path) as client:
-        await submit(client, key="k")
-        answer = await submit(client, video=video, key="k", **fields)
+    async with open_app() as client:
+        await client.submit(key="k")
+        answer = await client.submit(video=video, key="k", **fields)
         assert "'k'" in check_problem(answer, 422, "key-reused")
 
 
 async def test_twins_at_once_make_one_job(
-    tmp_path: Path, autojump_clock: MockClock
+    open_app: OpenApp, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """Ten submissions of one key in flight together are told of one job."""
     answers: list[httpx.Response] = []
 
-    async def one(client: httpx.AsyncClient) -> None:
-        answers.append(await submit(client, key="k"))
+    async def one(client: AppClient) -> None:
+        answers.append(await client.submit(key="k"))
 
-    async with serving(tmp_path) as client:
+    async with open_app() as client:
         async with trio.open_nursery() as nursery:
             for _ in range(10):
                 nursery.start_soon(one, client)
@@ -271,9 +209,11 @@ async def test_twins_at_once_make_one_job(
 
 
 @pytest.mark.parametrize("key", ["", '"', "two words", '"open', "ü", "k" * 256])
-async def test_a_key_that_cannot_be_read_is_refused(key: str, tmp_path: Path) -> None:
+async def test_a_key_that_cannot_be_read_is_refused(
+    key: str, open_app: OpenApp, check_problem: CheckProblem
+) -> None:
     """An unreadable key is a 400, never ignored: the client relies on it."""
-    async with serving(tmp_path) as client:
+    async with open_app() as client:
         answer = await client.post(
             "/v1/translations",
             files={"video": ("clip.mp4", VIDEO)},
@@ -302,10 +242,12 @@ async def test_a_field_at_fault_is_named(
     files: dict[str, tuple[str, bytes]],
     fields: dict[str, str],
     field: str,
+    open_app: OpenApp,
+    check_problem: CheckProblem,
     tmp_path: Path,
 ) -> None:
     """Missing, empty or not allowed: the problem says which field it is."""
-    async with serving(tmp_path) as client:
+    async with open_app() as client:
         answer = await client.post(
             "/v1/translations",
             files={**files, "spare": ("a", b"b")},
@@ -316,9 +258,11 @@ async def test_a_field_at_fault_is_named(
         assert not list((tmp_path / "uploads").iterdir())
 
 
-async def test_json_is_told_that_it_comes_later(tmp_path: Path) -> None:
+async def test_json_is_told_that_it_comes_later(
+    open_app: OpenApp, check_problem: CheckProblem
+) -> None:
     """A source_url is a 415 for now, and the problem says so."""
-    async with serving(tmp_path) as client:
+    async with open_app() as client:
         answer = await client.post("/v1/translations", json={"source_url": "http://x"})
         detail = check_problem(answer, 415, "wrong-media-type")
         assert "source_url" in detail
@@ -328,7 +272,9 @@ async def test_json_is_told_that_it_comes_later(tmp_path: Path) -> None:
         )
 
 
-async def test_an_upload_that_is_too_large_is_refused(tmp_path: Path) -> None:
+async def test_an_upload_that_is_too_large_is_refused(
+    open_app: OpenApp, check_problem: CheckProblem, tmp_path: Path
+) -> None:
     """By its declared length at once, and without one as it comes in."""
 
     async def drip() -> AsyncIterator[bytes]:
@@ -337,8 +283,8 @@ async def test_an_upload_that_is_too_large_is_refused(tmp_path: Path) -> None:
         yield bytes(1)
         yield b"\r\n--b--\r\n"
 
-    async with serving(tmp_path, largest_upload=2**20) as client:
-        declared = await submit(client, video=bytes(2**21))
+    async with open_app(largest_upload=2**20) as client:
+        declared = await client.submit(video=bytes(2**21))
         check_problem(declared, 413, "too-large")
         dripped = await client.post(
             "/v1/translations",
@@ -349,98 +295,11 @@ async def test_an_upload_that_is_too_large_is_refused(tmp_path: Path) -> None:
         assert not list((tmp_path / "uploads").iterdir())
 
 
-@pytest.mark.parametrize(
-    ("asked", "part"),
-    [
-        ("bytes=0-9", slice(0, 10)),
-        ("bytes=10230-", slice(10230, None)),
-        ("bytes=-5", slice(-5, None)),
-        ("bytes=-99999", slice(None)),
-        ("bytes=10000-99999", slice(10000, None)),
-    ],
-)
-async def test_a_part_of_the_result_can_be_had(
-    asked: str, part: slice, tmp_path: Path, autojump_clock: MockClock
+async def test_an_unknown_job_is_a_404_everywhere(
+    open_app: OpenApp, check_problem: CheckProblem
 ) -> None:
-    """One range of bytes is a 206 that says which bytes it has."""
-    async with serving(tmp_path) as client:
-        path = (await submit(client)).headers["Location"]
-        await trio.sleep(11)
-
-        answer = await client.get(f"{path}/video", headers={"Range": asked})
-
-        wanted = VIDEO[part]
-        first = VIDEO.rindex(wanted) if asked != "bytes=0-9" else 0
-        assert answer.status_code == 206
-        assert answer.content == wanted
-        last = first + len(wanted) - 1
-        assert answer.headers["Content-Range"] == f"bytes {first}-{last}/{len(VIDEO)}"
-
-
-async def test_the_whole_result_can_be_had(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    """Without a range, or with one that is not understood, everything comes."""
-    async with serving(tmp_path) as client:
-        path = (await submit(client)).headers["Location"]
-        await trio.sleep(11)
-
-        for asked in ("", "bytes=5-2", "bytes=0-1,5-6", "lines=1-2", "bytes=-", "x"):
-            answer = await client.get(f"{path}/video", headers={"Range": asked})
-            assert (answer.status_code, answer.content) == (200, VIDEO), asked
-            assert answer.headers["Accept-Ranges"] == "bytes"
-            assert answer.headers["Content-Type"] == "video/mp4"
-        head = await client.head(f"{path}/video")
-        assert head.headers["Content-Length"] == str(len(VIDEO))
-        subtitles = await client.get(f"{path}/subtitles")
-        assert subtitles.headers["Content-Type"] == "text/vtt; charset=utf-8"
-        assert subtitles.text.startswith("WEBVTT")
-        assert subtitles.headers["ETag"] != answer.headers["ETag"]
-
-
-@pytest.mark.parametrize("asked", ["bytes=10240-", "bytes=99999-100000", "bytes=-0"])
-async def test_a_range_outside_the_file_says_how_long_it_is(
-    asked: str, tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    """A 416 carries the length, so that the client can ask rightly."""
-    async with serving(tmp_path) as client:
-        path = (await submit(client)).headers["Location"]
-        await trio.sleep(11)
-        answer = await client.get(f"{path}/video", headers={"Range": asked})
-        check_problem(answer, 416, "bad-range")
-        assert answer.headers["Content-Range"] == f"bytes */{len(VIDEO)}"
-
-
-async def test_a_download_is_taken_up_where_the_file_is_the_same(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    """If-Range with the tag gives the part, with another everything."""
-    async with serving(tmp_path) as client:
-        path = (await submit(client)).headers["Location"]
-        await trio.sleep(11)
-        tag = (await client.get(f"{path}/video")).headers["ETag"]
-        statuses = []
-        for given in (tag, '"stale"', f"W/{tag}", "Fri, 02 Jan 2026 12:00:00 GMT"):
-            headers = {"Range": "bytes=1-", "If-Range": given}
-            answer = await client.get(f"{path}/video", headers=headers)
-            statuses.append(answer.status_code)
-        assert statuses == [206, 200, 200, 200]
-
-
-async def test_a_result_is_not_to_be_had_before_its_time(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    """While the job runs its files are a 409, not half a video."""
-    async with serving(tmp_path) as client:
-        path = (await submit(client)).headers["Location"]
-        for name in ("video", "subtitles"):
-            answer = await client.get(f"{path}/{name}")
-            check_problem(answer, 409, "not-completed")
-
-
-async def test_an_unknown_job_is_a_404_everywhere(tmp_path: Path) -> None:
     """Every route that takes an id says that there is no such job."""
-    async with serving(tmp_path) as client:
+    async with open_app() as client:
         for method, tail in (
             *(("GET", ""), ("POST", "/cancel")),
             *(("GET", "/video"), ("GET", "/subtitles")),
@@ -449,9 +308,11 @@ async def test_an_unknown_job_is_a_404_everywhere(tmp_path: Path) -> None:
             assert "'nobody'" in check_problem(answer, 404, "unknown-job")
 
 
-async def test_unknown_paths_and_methods_are_problems(tmp_path: Path) -> None:
+async def test_unknown_paths_and_methods_are_problems(
+    open_app: OpenApp, check_problem: CheckProblem
+) -> None:
     """Also what the framework refuses is a problem; a 405 says what is allowed."""
-    async with serving(tmp_path) as client:
+    async with open_app() as client:
         for path in ("/", "/nowhere", "/status/", "//status", "/v1/translations/"):
             check_problem(await client.get(path), 404, None)
         answer = await client.request("DELETE", "/status")
@@ -460,7 +321,10 @@ async def test_unknown_paths_and_methods_are_problems(tmp_path: Path) -> None:
 
 
 async def test_an_error_that_nobody_foresaw_tells_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    open_app: OpenApp,
+    check_problem: CheckProblem,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is a 500 with an id that the log repeats beside the error itself."""
 
@@ -468,7 +332,7 @@ async def test_an_error_that_nobody_foresaw_tells_nothing(
         raise KeyError("the secret")
 
     monkeypatch.setattr(MemoryStore, "get", break_down)
-    async with serving(tmp_path) as client:
+    async with open_app() as client:
         answer = await client.get("/v1/translations/some")
 
     detail = check_problem(answer, 500, "internal-error")
@@ -479,123 +343,46 @@ async def test_an_error_that_nobody_foresaw_tells_nothing(
     assert "the secret" in caplog.text
 
 
-async def test_a_stopping_server_says_when_to_come_again(tmp_path: Path) -> None:
-    """A submission during the stop is a 503 with a pause."""
-    service = JobService(MemoryStore(), SimulatedEngine(), tmp_path)
-    (tmp_path / "uploads").mkdir()
-    service.refuse_work()
-    app = create_app(service, Demonstration(started=0, duration=1))
-    transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://s") as client:
-        answer = await submit(client)
+async def test_a_stopping_server_says_when_to_come_again(
+    open_app: OpenApp, check_problem: CheckProblem
+) -> None:
+    """A submission during the stop is a 503 with a pause, before its video is taken."""
+    async with open_app() as client:
+        client.service.uploads.rmdir()
+        client.service.refuse_work()
+        answer = await client.submit()
     check_problem(answer, 503, "stopping")
     assert answer.headers["Retry-After"] == "5"
-    assert not list((tmp_path / "uploads").iterdir())
 
 
-async def test_head_is_get_without_a_body(
-    tmp_path: Path, autojump_clock: MockClock
+async def test_a_full_disk_is_a_problem_and_leaves_nothing(
+    open_app: OpenApp,
+    check_problem: CheckProblem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The headers are the same, whichever the route."""
-    async with serving(tmp_path) as client:
-        path = (await submit(client)).headers["Location"]
-        await trio.sleep(11)
-        for tail in ("", "/video", "/subtitles"):
-            get = await client.get(path + tail)
-            head = await client.head(path + tail)
-            assert dict(head.headers) == dict(get.headers)
+    """Also where the video was taken in and only its folder has no room."""
+
+    async def refuse(source: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vtrio.server.files.move_into", refuse)
+    async with open_app() as client:
+        check_problem(await client.submit(), 507, "no-room")
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert not list((tmp_path / "jobs").iterdir())
 
 
-async def test_an_uploaded_page_is_not_served_as_one(
-    tmp_path: Path, autojump_clock: MockClock
+async def test_two_keys_are_refused(
+    open_app: OpenApp, check_problem: CheckProblem
 ) -> None:
-    """What is no video is given back as bytes that no browser shows."""
-    async with serving(tmp_path) as client:
+    """Which of them counts would be a guess."""
+    async with open_app() as client:
         answer = await client.post(
-            "/v1/translations", files={"video": ("page.html", b"<b>hi")}, data=FORM
+            "/v1/translations",
+            files={"video": ("clip.mp4", VIDEO)},
+            data=FORM,
+            headers=[("Idempotency-Key", "a"), ("Idempotency-Key", "b")],
         )
-        await trio.sleep(11)
-        result = await client.get(answer.headers["Location"] + "/video")
-        assert result.headers["Content-Type"] == "application/octet-stream"
-        assert result.headers["X-Content-Type-Options"] == "nosniff"
-
-
-async def asgi(app: object, **scope: object) -> tuple[int, dict[str, str], bytes]:
-    """Send one request below any client; return status, headers and body."""
-    sent: list[dict[str, object]] = []
-    received = iter([{"type": "http.request", "body": b"", "more_body": False}])
-
-    async def receive() -> object:
-        for message in received:
-            return message
-        await trio.sleep_forever()
-        raise AssertionError
-
-    async def send(message: dict[str, object]) -> None:
-        sent.append(message)
-
-    defaults = {
-        "type": "http",
-        "method": "GET",
-        "path": "/status",
-        "query_string": b"",
-        "headers": [],
-        "http_version": "1.1",
-        "scheme": "http",
-        "client": ("127.0.0.1", 1),
-    }
-    await app({**defaults, **scope}, receive, send)  # type: ignore[operator]
-    headers = {k.decode(): v.decode() for k, v in sent[0]["headers"]}  # type: ignore[attr-defined]
-    body = b"".join(message.get("body", b"") for message in sent[1:])  # type: ignore[misc]
-    return int(sent[0]["status"]), headers, body  # type: ignore[call-overload]
-
-
-@pytest.mark.parametrize("target", ["", "*", "http://[x/", "status", "x:y"])
-async def test_a_target_that_cannot_be_read_is_a_problem(
-    target: str, tmp_path: Path
-) -> None:
-    """What would fail below Quart's handlers is a 400 of ours."""
-    service = JobService(MemoryStore(), SimulatedEngine(), tmp_path)
-    app = create_app(service, Demonstration(started=0, duration=1))
-    status, headers, body = await asgi(app, path=target)
-    assert (status, headers["content-type"]) == (400, "application/problem+json")
-    assert json.loads(body)["type"] == "urn:vtrio:problem:bad-target"
-
-
-@pytest.mark.parametrize("target", ["http://server/status", "HTTP://s:80/status"])
-async def test_a_whole_url_as_target_is_its_path(target: str, tmp_path: Path) -> None:
-    """Clients of proxies send the absolute form, and servers must take it."""
-    service = JobService(MemoryStore(), SimulatedEngine(), tmp_path)
-    app = create_app(service, Demonstration(started=0, duration=1))
-    status, _, body = await asgi(app, path=target)
-    assert (status, json.loads(body)) == (200, {"result": "completed"})
-
-
-async def test_what_fails_below_the_handlers_is_a_problem(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The outermost wrapper answers for the framework itself."""
-    service = JobService(MemoryStore(), SimulatedEngine(), tmp_path)
-    app = create_app(service, Demonstration(started=0, duration=1))
-
-    def break_down(*_: object, **__: object) -> None:
-        raise LookupError("deep inside")
-
-    monkeypatch.setattr(app, "request_class", break_down)
-    status, _, body = await asgi(app)
-    assert status == 500
-    assert json.loads(body)["type"] == "urn:vtrio:problem:internal-error"
-    assert "deep inside" in caplog.text
-
-
-async def test_websockets_are_refused(tmp_path: Path) -> None:
-    """The handshake is closed before it is accepted."""
-    service = JobService(MemoryStore(), SimulatedEngine(), tmp_path)
-    app = create_app(service, Demonstration(started=0, duration=1))
-    sent = []
-
-    async def send(message: dict[str, object]) -> None:
-        sent.append(message)
-
-    await app({"type": "websocket", "path": "/"}, None, send)  # type: ignore[arg-type]
-    assert sent == [{"type": "websocket.close", "code": 1000}]
+        assert "2" in check_problem(answer, 400, "bad-idempotency-key")

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from vtrio._distributions import Durations
 from vtrio.server.engines import EngineUnavailable, choose_engine
 
 
@@ -71,7 +72,7 @@ def test_without_its_extra_the_default_is_the_simulated_one(
     """The log says which, and what the real one lacks."""
     install(local, "no ears")
     assert choose_engine().name == "simulated"
-    assert caplog.messages == ["engine-chosen engine=simulated because=no ears"]
+    assert caplog.messages == ["engine-chosen engine=simulated because='no ears'"]
 
 
 def test_asked_for_it_must_be_there(local: pytest.MonkeyPatch) -> None:
@@ -96,6 +97,33 @@ def test_what_cannot_be_imported_is_not_there(local: pytest.MonkeyPatch) -> None
 def test_the_simulated_engine_can_always_be_chosen(local: pytest.MonkeyPatch) -> None:
     """It needs nothing."""
     assert choose_engine("simulated").name == "simulated"
+
+
+def test_the_simulated_engine_takes_its_settings(
+    local: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All of them, or some; the log says which engine it is as for any other."""
+    with caplog.at_level(logging.INFO, "vtrio.server"):
+        engine = choose_engine(
+            "simulated", durations=Durations("fixed", (1,)), failure_rate=0.25, seed=5
+        )
+    assert repr(engine) == "<SimulatedEngine fixed:1 failure_rate=0.25 seed=5>"
+    assert caplog.messages == ["engine-chosen engine=simulated"]
+    partly = choose_engine("simulated", failure_rate=0, seed=0)
+    assert repr(partly) == "<SimulatedEngine uniform:5,15 failure_rate=0 seed=0>"
+
+
+@pytest.mark.parametrize("name", [None, "local"])
+def test_no_other_engine_takes_the_settings_of_the_simulated_one(
+    name: str | None, local: pytest.MonkeyPatch
+) -> None:
+    """Not the real one, and not whichever is there: it has to be asked for by name."""
+    for setting, value in (
+        *(("durations", Durations("fixed", (1,))), ("failure_rate", 0.0)),
+        ("seed", 0),
+    ):
+        with pytest.raises(ValueError, match=f"{setting}=.*engine='simulated'"):
+            choose_engine(name, **{setting: value})  # type: ignore[arg-type]
 
 
 def test_there_are_two_engines(local: pytest.MonkeyPatch) -> None:

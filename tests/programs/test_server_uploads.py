@@ -1,10 +1,12 @@
-"""Uploads: forms in pieces of any size, a gate that keeps memory bounded."""
+"""Uploads: forms in pieces of any size, to disk as they come in."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from vtrio.server import asgi, uploads
-from vtrio.server.asgi import BodyGate, Boundary, GatedBody
+from vtrio.server import uploads
 from vtrio.server.errors import (
     BadField,
     BadUpload,
+    NoRoom,
     RequestRefused,
     TooLarge,
     TooSlow,
@@ -157,6 +159,8 @@ BAD = {
         BadUpload,
     ),
     "only an end": (b"--b--\r\n", BadField),
+    "a long field that is not ours": (form(part("new", b"x" * 5000)), TooLarge),
+    "a long file that is not ours": (form(part("new", b"x" * 5000, "x")), TooLarge),
 }
 
 
@@ -193,10 +197,105 @@ async def test_the_type_of_the_body_is_checked_first(
 
 async def test_fields_that_are_not_ours_are_passed_over(tmp_path: Path) -> None:
     """Clients may be ahead of us; a part without a name is nobody's."""
-    body = form(part("new", b"x" * 9000), part(None, b"y"), GOOD[: -len(b"--b--\r\n")])
+    body = form(part("new", b"x" * 4000), part(None, b"y"), GOOD[: -len(b"--b--\r\n")])
     body = body.replace(VIDEO, b"v")
     got, content = await receive(tmp_path, body)
     assert (content, got.target_language) == (b"v", "pt")
+
+
+async def test_the_name_of_the_type_may_be_written_in_capitals(tmp_path: Path) -> None:
+    """Media types are compared without regard to case."""
+    body = form(part("video", b"v"), part("target_language", b"pt"))
+    got, _ = await receive(
+        tmp_path, body, content_type="Multipart/Form-Data; Boundary=b"
+    )
+    assert got.target_language == "pt"
+
+
+async def test_the_whole_body_is_counted(tmp_path: Path) -> None:
+    """Without a length and however it is divided, it may be little longer than a video."""
+    body = (
+        b"x" * 60_000 + b"\r\n" + b"".join(part(f"f{n}", b"x" * 4000) for n in range(4))
+    )
+    with pytest.raises(TooLarge, match="body"):
+        await receive(tmp_path, body, size=4000, largest=100)
+
+
+def refuse_klingon(target: str, source: str | None) -> None:
+    """Refuse one language."""
+    if "tlh" in (target, source):
+        raise BadField("language", "'tlh' is not allowed")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("target_language", b"tlh")],
+        [("target_language", b"pt"), ("source_language", b"tlh")],
+        [("source_language", b"tlh"), ("target_language", b"pt")],
+        [("target_language", b" ")],
+        [("source_language", b"\xff")],
+    ],
+)
+async def test_a_field_is_refused_when_it_has_come(
+    fields: list[tuple[str, bytes]], tmp_path: Path
+) -> None:
+    """Not when the file after it has come in too."""
+    beginning = b"".join(part(*field) for field in fields) + part("video", b"v")
+    body = Pieces(beginning + b"more", len(beginning))
+    with pytest.raises(BadField):
+        async with receive_form(
+            body,
+            content_type=MULTIPART,
+            content_length=None,
+            folder=tmp_path,
+            check_languages=refuse_klingon,
+        ):
+            pass
+    assert await anext(body) == b"more"
+    assert not left_in(tmp_path)
+
+
+class FullDisk:
+    """A file on a disk that has room for a few bytes."""
+
+    def __init__(self, room: int, number: int) -> None:
+        self._room = room
+        self._number = number
+        self.closed = False
+
+    def write(self, data: memoryview) -> int:
+        """Write a part, as the system may; then nothing."""
+        if not self._room:
+            raise OSError(self._number, os.strerror(self._number))
+        written = min(self._room, len(data))
+        self._room -= written
+        return written
+
+    def close(self) -> None:
+        """Close it."""
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(errno.ENOSPC, NoRoom), (errno.EDQUOT, NoRoom), (errno.EIO, OSError)],
+)
+async def test_a_full_disk_is_told_of(
+    number: int,
+    error: type[Exception],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is a refusal and one line in the log; another fault of the disk is a fault."""
+    disk = FullDisk(10, number)
+    monkeypatch.setattr(Path, "open", lambda *_, **__: disk)
+    with pytest.raises(error):
+        await receive(tmp_path, part("video", b"v" * 50))
+    assert disk.closed
+    told = [record.exc_info for record in caplog.records]
+    assert told == ([None] if error is NoRoom else [])
 
 
 @pytest.mark.parametrize(
@@ -258,253 +357,6 @@ async def test_a_client_that_leaves_leaves_no_file(tmp_path: Path) -> None:
             pass
     assert scope.cancelled_caught
     assert not left_in(tmp_path)
-
-
-# --- the gate -------------------------------------------------------------------
-
-
-class Wire:
-    """A client's side of an ASGI request, over channels."""
-
-    def __init__(self) -> None:
-        self.feed, self._receive = trio.open_memory_channel[Message](0)
-        self.taken = 0
-        self.sent: list[Message] = []
-
-    async def receive(self) -> Message:
-        """Give the app its next message."""
-        message = await self._receive.receive()
-        self.taken += len(message.get("body", b""))
-        return message
-
-    async def send(self, message: Message) -> None:
-        """Take a message of the app."""
-        await trio.lowlevel.checkpoint()
-        self.sent.append(message)
-
-    async def push(self, size: int, count: int, *, end: bool = True) -> None:
-        """Send a body in pieces of a size."""
-        for _ in range(count):
-            await self.feed.send(
-                {"type": "http.request", "body": bytes(size), "more_body": True}
-            )
-        if end:
-            await self.feed.send(
-                {"type": "http.request", "body": b"", "more_body": False}
-            )
-
-
-def a_scope(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
-    """Make the scope of a POST."""
-    return {
-        "type": "http",
-        "method": "POST",
-        "path": "/",
-        "http_version": "1.1",
-        "headers": headers,
-    }
-
-
-async def test_the_gate_lets_in_a_window_ahead(nursery: trio.Nursery) -> None:
-    """Unconsumed bytes stop the reading; consuming them lets it go on."""
-    wire = Wire()
-    gate = BodyGate(wire.receive, window=100)
-    nursery.start_soon(wire.push, 60, 10)
-    got: list[Message] = []
-
-    async def read() -> None:
-        while not gate.over:
-            got.append(await gate.receive())
-
-    nursery.start_soon(read)
-    await wait_all_tasks_blocked()
-    assert len(got) == 2
-
-    gate.consumed(60)
-    await wait_all_tasks_blocked()
-    assert len(got) == 3
-
-    gate.consumed(60 * 9)
-    await wait_all_tasks_blocked()
-    assert len(got) == 11
-    assert gate.over
-
-
-Routes = Callable[[BodyGate, Callable[[Message], Awaitable[None]]], Awaitable[None]]
-
-
-def app_of(route: Routes) -> Boundary:
-    """Make an app of one route that reads messages beside it, as Quart does."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        async def read(nursery: trio.Nursery) -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            nursery.cancel_scope.cancel()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(read, nursery)
-            await route(scope[asgi.GATE], send)
-            nursery.cancel_scope.cancel()
-
-    return Boundary(app)
-
-
-async def refuse(gate: BodyGate, send: Callable[[Message], Awaitable[None]]) -> None:
-    """Answer without having read the body."""
-    await send({"type": "http.response.start", "status": 413, "headers": []})
-    await send({"type": "http.response.body", "body": b"no", "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def test_an_early_answer_reads_the_rest_before_it_ends(
-    autojump_clock: MockClock,
-) -> None:
-    """The client can finish writing; the connection is told to close."""
-    wire = Wire()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(
-            app_of(refuse),
-            a_scope((b"content-length", b"1")),
-            wire.receive,
-            wire.send,
-        )
-        await trio.sleep(0.1)
-        assert [message["type"] for message in wire.sent] == [
-            "http.response.start",
-            "http.response.body",
-            "http.response.body",
-        ]
-        assert (b"connection", b"close") in wire.sent[0]["headers"]
-        await wire.push(100_000, 50)
-        await wait_all_tasks_blocked()
-        assert wire.taken == 5_000_000
-        assert trio.current_time() == 0.1
-    assert not wire.sent[-1].get("more_body", False)
-
-
-async def test_an_early_answer_does_not_wait_for_ever(
-    autojump_clock: MockClock,
-) -> None:
-    """A client that neither writes on nor leaves holds it for two seconds."""
-    wire = Wire()
-    await app_of(refuse)(
-        a_scope((b"transfer-encoding", b"chunked")), wire.receive, wire.send
-    )
-    assert trio.current_time() == pytest.approx(2.05)
-    assert not wire.sent[-1].get("more_body", False)
-
-
-async def test_an_answer_to_a_body_that_comes_at_once_keeps_the_connection(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    """What comes without a pause is read and dropped, and nothing is closed."""
-    wire = Wire()
-    nursery.start_soon(wire.push, 100_000, 50)
-    await app_of(refuse)(a_scope((b"content-length", b"10")), wire.receive, wire.send)
-    assert trio.current_time() == 0
-    assert wire.taken == 5_000_000
-    assert wire.sent[0]["headers"] == []
-
-
-async def test_a_newer_protocol_has_no_connection_header(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    """HTTP/2 forbids it."""
-    wire = Wire()
-    request = {**a_scope((b"content-length", b"1")), "http_version": "2"}
-    await app_of(refuse)(request, wire.receive, wire.send)
-    assert wire.sent[0]["headers"] == []
-
-
-async def test_the_end_of_an_answer_is_not_cut_off_by_its_own_disconnect() -> None:
-    """Hypercorn tells of a disconnect while it ends an answer; it may finish that."""
-    wire = Wire()
-    finished = []
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.body" and not message.get("more_body"):
-            await wire.feed.send({"type": "http.disconnect"})
-            await wait_all_tasks_blocked()
-            finished.append(message)
-
-    await app_of(refuse)(a_scope(), wire.receive, send)
-    assert len(finished) == 1
-
-
-async def test_a_client_that_leaves_cancels_the_route() -> None:
-    """Before the answer, a disconnect reaches the app as it always did."""
-    wire = Wire()
-    cancelled = []
-
-    async def wait(gate: BodyGate, send: object) -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            cancelled.append(gate.left)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(app_of(wait), a_scope(), wire.receive, wire.send)
-        await wire.feed.send({"type": "http.disconnect"})
-    assert cancelled == [True]
-
-
-async def test_what_goes_wrong_for_a_client_that_left_is_noted(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """There is nobody to answer, and no reason for hypercorn to log a traceback."""
-    wire = Wire()
-
-    async def wait(gate: BodyGate, send: object) -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            raise LookupError("clean-up")
-
-    with caplog.at_level("INFO", "vtrio.server"):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(app_of(wait), a_scope(), wire.receive, wire.send)
-            await wire.feed.send({"type": "http.disconnect"})
-    assert not wire.sent
-    assert "client-left" in caplog.text
-    assert "clean-up" in caplog.text
-
-
-async def test_a_body_cut_off_by_a_client_that_left_is_no_failure() -> None:
-    """Newer Quarts raise an error of theirs then; any other error stays what it is."""
-
-    class Broken:
-        """A body that breaks off."""
-
-        def __aiter__(self) -> Broken:
-            """Iterate over itself."""
-            return self
-
-        async def __anext__(self) -> bytes:
-            """Break."""
-            await trio.lowlevel.checkpoint()
-            raise ConnectionError
-
-    gate = BodyGate(Wire().receive)
-    with pytest.raises(ConnectionError):
-        await anext(GatedBody(Broken(), gate))
-    gate.left = True
-    with pytest.raises(BadUpload, match="left"):
-        await anext(GatedBody(Broken(), gate))
-
-
-async def test_a_failure_after_the_answer_began_goes_up() -> None:
-    """There is no second answer; hypercorn closes the connection."""
-    wire = Wire()
-
-    async def break_off(
-        gate: BodyGate, send: Callable[[Message], Awaitable[None]]
-    ) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        raise LookupError
-
-    with pytest.RaisesGroup(LookupError):
-        await app_of(break_off)(a_scope(), wire.receive, wire.send)
 
 
 async def test_a_slow_disk_does_not_fill_the_memory(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import trio
@@ -17,17 +17,7 @@ from vtrio.server.engines.simulated import SimulatedEngine
 CONTENT = b"a video, as far as anybody here knows"
 
 
-@pytest.fixture(autouse=True)
-def _inline_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do file work without threads: a virtual clock would jump while one runs."""
-
-    async def run_inline(
-        function: Callable[..., object], *args: object, **_: object
-    ) -> object:
-        await trio.lowlevel.checkpoint()
-        return function(*args)
-
-    monkeypatch.setattr(trio.to_thread, "run_sync", run_inline)
+pytestmark = pytest.mark.usefixtures("inline_threads")
 
 
 def a_task(folder: Path, job_id: str = "j1") -> Task:
@@ -35,10 +25,21 @@ def a_task(folder: Path, job_id: str = "j1") -> Task:
     source = folder / f"{job_id}.mp4"
     source.write_bytes(CONTENT)
     own = folder / job_id
-    own.mkdir()
+    own.mkdir(exist_ok=True)
     return Task(
         job_id=job_id, attempt=1, source=source, folder=own, target_language="pt"
     )
+
+
+class Raising:
+    """Raises an error, whatever it is called with."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        """Raise it."""
+        raise self._error
 
 
 def ignore(progress: Progress) -> None:
@@ -131,26 +132,29 @@ async def test_a_failure_is_permanent_and_comes_before_the_end(
     assert 0 < trio.current_time() < 10
 
 
-async def test_an_attempt_that_was_cut_off_draws_the_same_again(
-    tmp_path: Path, autojump_clock: MockClock
+async def test_nothing_is_remembered_of_a_job_that_was_cut_off(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job keeps its draws over its attempts, also when others come between."""
+    """However an attempt ends, the next has a place of its own in the order."""
     engine = SimulatedEngine(Durations.parse("uniform:5,15"), seed=4)
-    task = a_task(tmp_path)
     with trio.move_on_after(1):
-        await engine.translate(task, ignore)
-    for left in task.folder.iterdir():
-        left.unlink()
-    await engine.translate(a_task(tmp_path, "another"), ignore)
-    began = trio.current_time()
+        await engine.translate(a_task(tmp_path, "cancelled"), ignore)
+    task = a_task(tmp_path, "broken")
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.write_text", Raising(OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            await engine.translate(task, ignore)
+    assert not engine._places
 
-    await engine.translate(task, ignore)
+    began = trio.current_time()
+    for left in (tmp_path / "cancelled").iterdir():
+        left.unlink()
+    await engine.translate(a_task(tmp_path, "cancelled"), ignore)
+    took = trio.current_time() - began
 
     fresh = SimulatedEngine(Durations.parse("uniform:5,15"), seed=4)
-    expected = trio.current_time() - began
-    began = trio.current_time()
-    await fresh.translate(a_task(tmp_path, "first"), ignore)
-    assert trio.current_time() - began == pytest.approx(expected)
+    third = (await endings(fresh, tmp_path, 3))["j2"][0]
+    assert took == pytest.approx(third - began - took)
 
 
 async def test_a_disk_without_hard_links_gets_a_copy(

@@ -12,13 +12,13 @@ from quart_trio import QuartTrio
 
 from .._job import JobStatus
 from . import documents
-from .asgi import GATE, App, Boundary, GatedBody, Scope
+from .asgi import CLOSING, GATE, App, Boundary, Scope
 from .demonstration import Demonstration
-from .downloads import FileSlice
+from .downloads import answer_with_file
 from .errors import NotCompleted
+from .gate import GatedBody
 from .idempotency import read_key
 from .problems import problem_for
-from .ranges import read_range
 from .service import JobService, Order
 from .store import IdempotencyKey, JobRecord
 from .uploads import LARGEST_UPLOAD, receive_form
@@ -77,13 +77,16 @@ def create_app(
 
     @app.post("/v1/translations")
     async def submit() -> Response:
-        key = read_key(request.headers.get("Idempotency-Key"))
+        key = read_key(request.headers.getlist("Idempotency-Key"))
+        service.check_open()
         async with receive_form(
             _body(),
             content_type=request.headers.get("Content-Type"),
             content_length=request.content_length,
             folder=service.uploads,
             largest=largest_upload,
+            check_languages=service.check_languages,
+            patience=service.patience,
         ) as form:
             order = Order(
                 video=form.video,
@@ -176,29 +179,9 @@ def _result(record: JobRecord, path: Path | None) -> Path:
 
 
 async def _file(record: JobRecord, path: Path, content_type: str) -> Response:
-    """Send a file, or the part of it that was asked for."""
-    size = (await trio.to_thread.run_sync(path.stat)).st_size
     # The files of an attempt never change once its job is completed.
     etag = documents.strong_etag(f"{record.id}/{record.attempt}/{path.name}".encode())
-    part = None
-    if request.headers.get("If-Range", etag) == etag:
-        part = read_range(request.headers.get("Range"), size)
-    start, stop = part or (0, size)
-    response = Response(
-        # hypercorn drops the body of a HEAD, but only after it was read.
-        FileSlice(path, start, start if request.method == "HEAD" else stop),
-        status=200 if part is None else 206,
-        headers={
-            "Accept-Ranges": "bytes",
-            "Cache-Control": "private, no-cache",
-            "ETag": etag,
-            "Vary": "Authorization",
-            # The simulated engine gives back what was uploaded, whatever it was.
-            "X-Content-Type-Options": "nosniff",
-        },
-        content_type=content_type,
+    scope = cast("Scope", request.scope)
+    return await answer_with_file(
+        request, path, etag=etag, content_type=content_type, closing=scope[CLOSING]
     )
-    response.content_length = stop - start
-    if part is not None:
-        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    return response

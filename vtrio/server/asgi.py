@@ -1,140 +1,63 @@
 """What stands between hypercorn and Quart: an ASGI wrapper around every request.
 
-It mends three things that no route can:
+It mends what no route can:
 
-- Quart's message task reads the body as fast as it comes and buffers all of it. A
-  gate lets in no more than a window ahead of what the route has consumed, so that
-  back-pressure reaches the client's socket.
+- Quart buffers all of a body that comes faster than it is consumed: `gate`.
 - A route that answers before it has read the body would leave the client writing to
   a connection that is about to break, and hypercorn's reader waiting for ever. The
   rest is read and dropped for a moment before the answer ends.
 - What Quart cannot parse fails below its error handlers. It is a 400 problem here,
-  and what else comes up is a 500 problem.
+  and what else comes up is a 500 problem. So is a WebSocket's handshake a problem.
+- A client may leave between a route's return and the sending of its answer. What the
+  request has opened is closed at its end, whatever that is.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import ExitStack
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import trio
 
-from .errors import BadUpload
+from .gate import BodyGate, Message, Receive
 from .problems import Problem, internal_problem
 
 _log = logging.getLogger("vtrio.server.http")
 
-Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 GATE = "vtrio.body_gate"
 """Where the scope of a request holds its `BodyGate`."""
 
-# Four reads of hypercorn's: enough that the disk and the network overlap.
-WINDOW = 256 * 1024
+CLOSING = "vtrio.closing"
+"""Where the scope of a request holds an `ExitStack` that is closed at its end."""
+
 # An answer to a body that was not read waits while that comes in without a pause,
 # and then the connection can be kept; otherwise it gives the connection up, but reads
 # on while it does, because a client may look for the answer only when it has written.
+# Both together may take the longer time.
 _PAUSE = 0.05
 _LINGER = 2.0
 
-
-class BodyGate:
-    """Lets the body of one request in no faster than it is consumed."""
-
-    def __init__(self, receive: Receive, window: int = WINDOW) -> None:
-        self._receive = receive
-        self._window = window
-        self._unconsumed = 0
-        self._discarding: trio.CancelScope | None = None
-        self._pause = math.inf
-        self._answered = False
-        self._opened = trio.Event()
-        self._over = trio.Event()
-        self.left = False
-        """Whether the client has left."""
-
-    @property
-    def over(self) -> bool:
-        """Tell whether all of the body has come in, or no more of it will."""
-        return self._over.is_set()
-
-    async def receive(self) -> Message:
-        """Return the next message of the request, once there is room for it."""
-        while self._unconsumed > self._window and self._discarding is None:
-            await self._opened.wait()
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            self.left = True
-            self._over.set()
-            if self._answered:
-                # Quart would cancel the task that is sending the end of the answer,
-                # and hypercorn would then neither close nor reuse the connection.
-                await trio.sleep_forever()
-            return message
-        if not message.get("more_body", False):
-            self._over.set()
-        if self._discarding is not None:
-            self._discarding.deadline = trio.current_time() + self._pause
-            return {**message, "body": b""}
-        self._unconsumed += len(message.get("body", b""))
-        return message
-
-    def consumed(self, size: int) -> None:
-        """Make room for as many bytes: the route is done with them."""
-        self._unconsumed -= size
-        self._open()
-
-    async def discard(self, patience: float, pause: float = math.inf) -> None:
-        """Read and drop the rest of the body, until it pauses or patience ends."""
-        self._pause = pause
-        with (
-            trio.move_on_after(patience),
-            trio.move_on_after(pause) as self._discarding,
-        ):
-            self._open()
-            await self._over.wait()
-
-    def answered(self) -> None:
-        """Take note that the answer is about to end."""
-        self._answered = True
-
-    def _open(self) -> None:
-        self._opened.set()
-        self._opened = trio.Event()
-
-
-class GatedBody:
-    """The body of a request in pieces; asking for one is being done with the last."""
-
-    def __init__(self, body: AsyncIterator[bytes], gate: BodyGate) -> None:
-        self._body = body
-        self._gate = gate
-        self._handed_out = 0
-
-    def __aiter__(self) -> GatedBody:
-        return self
-
-    async def __anext__(self) -> bytes:
-        self._gate.consumed(self._handed_out)
-        self._handed_out = 0
-        try:
-            data = await anext(self._body)
-        except StopAsyncIteration:
-            raise
-        except Exception as error:
-            # Newer Quarts tell a route by an error of theirs that its client has left.
-            if self._gate.left:
-                raise BadUpload("the client left before its body was whole") from error
-            raise
-        self._handed_out = len(data)
-        return data
+_BAD_TARGET = Problem(
+    status=400,
+    kind="bad-target",
+    title="The request target cannot be read",
+    detail="it must be a path that begins with '/', or a whole URL",
+)
+_NO_WEBSOCKETS = Problem(
+    status=403,
+    kind="no-websockets",
+    title="This server speaks no WebSocket",
+    detail="ask by plain HTTP requests",
+    headers={"Connection": "close"},
+)
 
 
 class _Answer:
@@ -146,13 +69,14 @@ class _Answer:
         self._http_1 = scope.get("http_version", "1.1").startswith("1")
         names = {bytes(name).lower() for name, _ in scope["headers"]}
         self._has_body = bool(names & {b"content-length", b"transfer-encoding"})
+        self._deadline: float | None = None
         self.started = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
             if self._body_is_left:
-                await self._gate.discard(_LINGER, pause=_PAUSE)
+                await self._discard(pause=_PAUSE)
             if self._body_is_left and self._http_1:
                 headers = [*message["headers"], (b"connection", b"close")]
                 message = {**message, "headers": headers}
@@ -160,10 +84,15 @@ class _Answer:
         if ends:
             if self._body_is_left:
                 await self._send({**message, "more_body": True})
-                await self._gate.discard(_LINGER)
+                await self._discard()
                 message = {"type": "http.response.body", "body": b""}
             self._gate.answered()
         await self._send(message)
+
+    async def _discard(self, pause: float = math.inf) -> None:
+        if self._deadline is None:
+            self._deadline = trio.current_time() + _LINGER
+        await self._gate.discard(self._deadline, pause)
 
     @property
     def _body_is_left(self) -> bool:
@@ -182,28 +111,27 @@ class Boundary:
             case "http":
                 await self._serve(scope, receive, send)
             case "websocket":
-                # hypercorn makes a 403 of it, with an empty body
-                await send({"type": "websocket.close", "code": 1000})
+                await _refuse_websocket(scope, send)
             case _:
                 await self._app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = _path_of(scope["path"])
-        if path is None:
-            problem = Problem(
-                status=400,
-                kind="bad-target",
-                title="The request target cannot be read",
-                detail="it must be a path that begins with '/', or a whole URL",
-            )
-            await _send_problem(problem, send)
-            return
         gate = BodyGate(receive)
         answer = _Answer(scope, send, gate)
+        if scope["path"] == "*" and scope["method"] == "OPTIONS":
+            await _answer_itself(_abilities(), gate, answer)
+            return
+        path = _path_of(scope["path"])
+        if path is None:
+            await _answer_itself(_messages_of(_BAD_TARGET), gate, answer)
+            return
         try:
-            await self._app(
-                {**scope, "path": path, GATE: gate}, gate.receive, answer.send
-            )
+            with ExitStack() as closing:
+                await self._app(
+                    {**scope, "path": path, GATE: gate, CLOSING: closing},
+                    gate.receive,
+                    answer.send,
+                )
         except Exception as error:  # the outermost: nobody above can answer
             if gate.left:
                 # Quart drops what goes wrong then, or raises an error of its own.
@@ -212,7 +140,7 @@ class Boundary:
             problem = internal_problem(_log, f"{scope['method']} {path}")
             if answer.started:
                 raise
-            await _send_problem(problem, answer.send)
+            await _answer_itself(_messages_of(problem), gate, answer)
 
 
 def _path_of(target: str) -> str | None:
@@ -228,18 +156,54 @@ def _path_of(target: str) -> str | None:
     return parts.path or "/"
 
 
-async def _send_problem(problem: Problem, send: Send) -> None:
+async def _answer_itself(
+    messages: tuple[Message, ...], gate: BodyGate, answer: _Answer
+) -> None:
+    """Send an answer, and read the request meanwhile as Quart would.
+
+    Otherwise hypercorn's reader would wait for ever with a body that nobody takes.
+    """
+
+    async def read_on() -> None:
+        while not gate.left:
+            await gate.receive()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read_on)
+        for message in messages:
+            await answer.send(message)
+        nursery.cancel_scope.cancel("the request is answered")
+
+
+def _abilities() -> tuple[Message, ...]:
+    """Answer `OPTIONS *`, which asks about the server as a whole (RFC 9110, 9.3.7)."""
+    headers = [(b"allow", b"GET, HEAD, OPTIONS, POST")]
+    return (
+        {"type": "http.response.start", "status": 204, "headers": headers},
+        {"type": "http.response.body", "body": b""},
+    )
+
+
+async def _refuse_websocket(scope: Scope, send: Send) -> None:
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    for message in _messages_of(_NO_WEBSOCKETS):
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+
+def _messages_of(problem: Problem) -> tuple[Message, ...]:
     body = problem.body()
     headers = [
         (name.lower().encode(), value.encode())
         for name, value in problem.all_headers().items()
     ]
     headers.append((b"content-length", str(len(body)).encode()))
-    await send(
+    return (
         {
             "type": "http.response.start",
             "status": problem.status,
             "headers": headers,
-        }
+        },
+        {"type": "http.response.body", "body": body},
     )
-    await send({"type": "http.response.body", "body": body})

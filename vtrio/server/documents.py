@@ -10,6 +10,9 @@ from typing import TypedDict
 from .._job import JobProblem, JobStatus
 from .store import Instant, JobRecord
 
+PROBLEM_TYPES = "urn:vtrio:problem:"
+"""What the type of each problem begins with."""
+
 
 class ProblemMember(TypedDict):
     """Why a job ended in error."""

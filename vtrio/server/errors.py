@@ -12,6 +12,7 @@ RequestRefused          one request cannot be served; `problems` has the answers
 ├── TooLarge
 ├── TooSlow
 ├── BadRange            the bytes asked for lie outside the file
+├── NoRoom              the disk is full
 └── Stopping            the server takes no new work
 """
 
@@ -76,6 +77,10 @@ class BadRange(RequestRefused):
     def __init__(self, size: int) -> None:
         super().__init__(f"the range lies outside the {size} bytes of the file")
         self.size = size
+
+
+class NoRoom(RequestRefused):
+    """The server has no room for what is sent."""
 
 
 class Stopping(RequestRefused):

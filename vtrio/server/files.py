@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import math
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import trio
 
+from .errors import NoRoom
+
 _log = logging.getLogger("vtrio.server.files")
 
-PATIENCE = 5.0
-"""Seconds that clean-up may take, also when the server is in a hurry to end."""
+_PATIENCE = 5.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Patience:
+    """How long clean-up may take: five seconds, and no longer than the server has.
+
+    What is left after that is removed when a server starts again.
+    """
+
+    def __init__(self) -> None:
+        self._end = math.inf
+
+    def end_at(self, instant: float) -> None:
+        """Leave no time beyond an instant, at which the server has to have ended."""
+        self._end = instant
+
+    def deadline(self) -> float:
+        """Return until when clean-up that begins now may take."""
+        return min(trio.current_time() + _PATIENCE, self._end)
 
 
 async def make_folder(path: Path) -> None:
@@ -38,16 +62,40 @@ async def remove(path: Path) -> None:
 
     It is for clean-up: it logs what it cannot do instead of raising it, because an
     error of clean-up in a request that is cancelled would be lost. Call it in a scope
-    with a shield and `PATIENCE`.
+    with a shield and the deadline of a `Patience`.
     """
     try:
-        await trio.to_thread.run_sync(_remove, path, abandon_on_cancel=True)
+        await trio.to_thread.run_sync(remove_now, path, abandon_on_cancel=True)
     except OSError as error:
-        _log.warning("remove-failed path=%s error=%s", path, error)
+        _log.warning("remove-failed path=%r error=%r", str(path), error)
 
 
-def _remove(path: Path) -> None:
+def remove_now(path: Path) -> None:
+    """Remove a file or a folder if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether an error means that a disk, or the share of it, is full."""
+    return error.errno in _FULL
+
+
+@contextmanager
+def refusing_when_full() -> Iterator[None]:
+    """Turn a full disk into the refusal that a client is told.
+
+    Raises:
+        NoRoom: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        _log.error("disk-full error=%r", error)
+        raise NoRoom(
+            "the server's disk is full: try again later, or tell whoever runs it"
+        ) from error

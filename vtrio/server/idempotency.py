@@ -10,6 +10,7 @@ so of twins that come at once the later one is told of the earlier one's job.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from .errors import BadKey
 
@@ -20,15 +21,19 @@ _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _BARE = re.compile(r"[!#-~]+")
 
 
-def read_key(header: str | None) -> str | None:
+def read_key(lines: Sequence[str]) -> str | None:
     """Return the key, which is the same whether it came quoted or bare.
 
+    Takes the lines of the header; none mean no key.
+
     Raises:
-        BadKey: it is neither, or it is empty or too long.
+        BadKey: it is neither, it is empty or too long, or there are several.
     """
-    if header is None:
+    if not lines:
         return None
-    text = header.strip()
+    if len(lines) > 1:
+        raise BadKey(f"there are {len(lines)} of them: send one")
+    text = lines[0].strip()
     if quoted := _QUOTED.fullmatch(text):
         key = re.sub(r"\\(.)", r"\1", quoted[1])
     elif _BARE.fullmatch(text):

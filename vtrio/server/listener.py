@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import errno
-import os
-import stat
 from contextlib import suppress
 from ipaddress import ip_address
-from pathlib import Path
 from socket import (
     AF_INET,
-    AF_INET6,
     IPPROTO_TCP,
-    SHUT_RDWR,
     SO_REUSEADDR,
     SOCK_STREAM,
     SOL_SOCKET,
@@ -30,16 +25,20 @@ from .errors import ServeError
 # Inherited by every accepted connection. Linux has it; its number is there since
 # 2.6.37, `socket` knows its name since Python 3.6.
 _PATIENCE = 30_000
+# Many clients may come in the same instant.
+_BACKLOG = 1024
 
 
 async def open_listener(host: str, port: int) -> socket:
-    """Bind to a loopback address; hypercorn begins to listen.
+    """Listen on a loopback address, whose IPv6 form may have the brackets of a URL.
 
     Raises:
         ServeError: the address is not to be used, or cannot be.
     """
     if not host:
         raise ServeError("host '' is not allowed: must be an address or a name")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
     family, address = await _resolve(host, port)
     if not ip_address(address[0]).is_loopback:
         raise ServeError(
@@ -52,6 +51,7 @@ async def open_listener(host: str, port: int) -> socket:
         _limit_patience(listener)
         listener.setblocking(False)
         listener.bind(address)
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise ServeError(_why_not_bound(error, host, port)) from error
@@ -62,28 +62,6 @@ def url_of(address: tuple[str, int]) -> str:
     """Return the URL of a bound address."""
     host, port = address[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def cut_connections(address: tuple[str, int]) -> None:
-    """Shut down the connections of this process that were accepted at an address.
-
-    The sockets belong to hypercorn, which does not give them out; the table of open
-    files does. Without one (outside Linux) the connections end by themselves.
-    """
-    with suppress(OSError):
-        for entry in list(Path("/proc/self/fd").iterdir()):
-            with suppress(OSError):
-                _cut_if_accepted(int(entry.name), address)
-
-
-def _cut_if_accepted(number: int, address: tuple[str, int]) -> None:
-    if not stat.S_ISSOCK(os.fstat(number).st_mode):
-        return
-    with socket(fileno=os.dup(number)) as connection:
-        if connection.family in (AF_INET, AF_INET6) and (
-            connection.getsockname() == address
-        ):
-            connection.shutdown(SHUT_RDWR)
 
 
 async def _resolve(host: str, port: int) -> tuple[AddressFamily, tuple[str, int]]:

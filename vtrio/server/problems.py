@@ -11,12 +11,14 @@ from types import MappingProxyType
 
 from werkzeug.exceptions import HTTPException
 
+from .documents import PROBLEM_TYPES
 from .errors import (
     BadField,
     BadKey,
     BadRange,
     BadUpload,
     KeyReused,
+    NoRoom,
     NotCompleted,
     RequestRefused,
     Stopping,
@@ -25,7 +27,6 @@ from .errors import (
     UnknownJob,
     WrongMediaType,
 )
-from .service import PROBLEM_TYPES
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -45,6 +46,7 @@ _TABLE: Mapping[type[RequestRefused], tuple[int, str, str]] = MappingProxyType(
         BadField: (422, "bad-field", "A field is missing or not allowed"),
         KeyReused: (422, "key-reused", "The Idempotency-Key was used before"),
         Stopping: (503, "stopping", "The server is stopping"),
+        NoRoom: (507, "no-room", "The server has no room"),
     }
 )
 

@@ -6,7 +6,9 @@ import re
 
 from .errors import BadRange
 
-_ONE_RANGE = re.compile(r"bytes\s*=\s*(\d{0,19})\s*-\s*(\d{0,19})\s*", re.IGNORECASE)
+_ONE_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE)
+# No file is as long, and Python reads no number of thousands of digits.
+_MOST_DIGITS = 19
 
 
 def read_range(header: str | None, size: int) -> tuple[int, int] | None:
@@ -18,18 +20,27 @@ def read_range(header: str | None, size: int) -> tuple[int, int] | None:
     Raises:
         BadRange: none of the bytes asked for exists.
     """
-    match = _ONE_RANGE.fullmatch(header or "")
-    if match is None or match[1] == match[2] == "":
+    match = _ONE_RANGE.fullmatch((header or "").strip(" \t"))
+    if match is None:
         return None
-    first, last = match[1], match[2]
-    if first == "":
-        wanted = min(int(last), size)
+    first, last = _position(match[1]), _position(match[2])
+    if first is None and last is None:
+        return None
+    if first is None:
+        wanted = min(last or 0, size)
         if wanted == 0:
             raise BadRange(size)
         return size - wanted, size
-    if last != "" and int(last) < int(first):
+    if last is not None and last < first:
         return None
-    if int(first) >= size:
+    if first >= size:
         raise BadRange(size)
-    stop = size if last == "" else min(int(last) + 1, size)
-    return int(first), stop
+    return first, size if last is None else min(last + 1, size)
+
+
+def _position(digits: str) -> int | None:
+    """Read a number; those beyond every file are alike."""
+    if digits == "":
+        return None
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS

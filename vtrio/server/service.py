@@ -10,39 +10,26 @@ from __future__ import annotations
 import logging
 import math
 import secrets
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn, assert_never
+from typing import NoReturn
 
 import trio
 
 from .._checks import check_count
-from .._job import IllegalMove, JobProblem, JobStatus
+from .._job import IllegalMove, JobStatus
 from ..schedules import Exponential, PollState, Schedule
 from . import files
-from .engines import Engine, EngineError, Progress, Task, Translation
+from .attempts import Attempt, Ending
+from .engines import Engine
 from .errors import BadField, Stopping
-from .store import (
-    Changes,
-    IdempotencyKey,
-    Instant,
-    JobRecord,
-    Overtaken,
-    Store,
-    Submission,
-)
+from .files import Patience
+from .folders import UPLOADS
+from .store import IdempotencyKey, Instant, JobRecord, Store, Submission
 
 _log = logging.getLogger("vtrio.server.jobs")
-
-_MOST_FAILURES = 3
-# Seconds within which an attempt that has ended, or was cut off, is written down.
-_CONCLUDING = 5.0
-
-PROBLEM_TYPES = "urn:vtrio:problem:"
-"""What the type of each problem begins with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +56,8 @@ class JobService:
     """Runs jobs for as long as `run` does.
 
     `retry_after` is asked with the age of a job when a client is told when to ask
-    again. `wall` tells the time of day, for display alone.
+    again. `wall` tells the time of day, for display alone. `patience` tells how long
+    clean-up may take, and how long it may take to write an attempt's ending down.
     """
 
     def __init__(
@@ -81,6 +69,7 @@ class JobService:
         workers: int = 2,
         retry_after: Schedule = Exponential(1, 1.1, cap=20),  # noqa: B008 - frozen
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        patience: Patience | None = None,
     ) -> None:
         check_count("workers", workers)
         self._store = store
@@ -90,6 +79,7 @@ class JobService:
         self._free = trio.Semaphore(workers)
         self._retry_after = retry_after
         self._wall = wall
+        self.patience = patience or Patience()
         self._attempts: dict[str, trio.CancelScope] = {}
         self._wake = trio.Event()
         self._running = False
@@ -105,7 +95,7 @@ class JobService:
     @property
     def uploads(self) -> Path:
         """The folder for files that are still coming in; on the jobs' own disk."""
-        return self._folder / "uploads"
+        return self._folder / UPLOADS
 
     def statistics(self) -> ServiceStatistics:
         """Return what the service is doing at this moment."""
@@ -151,16 +141,17 @@ class JobService:
             Stopping: the server takes no new work.
             BadField: the engine does not serve these languages.
             KeyReused: the key came with another payload before.
+            NoRoom: the disk is full.
         """
-        if self._stopping:
-            raise Stopping("the server is stopping: submit the job again in a moment")
+        self.check_open()
         self.check_languages(order.target_language, order.source_language)
         job_id = new_id()
         folder = self._folder / "jobs" / job_id
         source = folder / f"source{order.suffix}"
         accepted = False
         try:
-            await files.move_into(order.video, source)
+            with files.refusing_when_full():
+                await files.move_into(order.video, source)
             submission = await self._store.submit(
                 JobRecord(
                     id=job_id,
@@ -175,12 +166,21 @@ class JobService:
             accepted = submission.created
         finally:
             if not accepted:
-                with trio.move_on_after(files.PATIENCE, shield=True):
+                with trio.move_on_at(self.patience.deadline(), shield=True):
                     await files.remove(folder)
         if accepted:
-            _log.info("job-accepted id=%s to=%s", job_id, order.target_language)
+            _log.info("job-accepted id=%s to=%r", job_id, order.target_language)
             self._wake_up()
         return submission
+
+    def check_open(self) -> None:
+        """Refuse work that comes too late.
+
+        Raises:
+            Stopping: the server takes no new work.
+        """
+        if self._stopping:
+            raise Stopping("the server is stopping: submit the job again in a moment")
 
     def check_languages(self, target: str, source: str | None) -> None:
         """Refuse what the engine cannot serve.
@@ -271,102 +271,27 @@ class JobService:
 
     async def _attempt(self, record: JobRecord) -> None:
         """Make one attempt, and write down how it ended whatever ends it."""
-        folder = self._folder / "jobs" / record.id / f"attempt-{record.attempt}"
-        ending: Translation | EngineError | None = None
+        attempt = Attempt(
+            record,
+            self._engine,
+            self._store,
+            folder=self._folder / "jobs" / record.id / f"attempt-{record.attempt}",
+            now=self.now,
+        )
+        ending: Ending = None
         scope = self._attempts[record.id] = trio.CancelScope()
         _log.info("attempt-started id=%s attempt=%d", record.id, record.attempt)
         try:
             with scope:
-                ending = await self._work(record, folder)
+                ending = await attempt.work()
         finally:
-            with trio.move_on_after(_CONCLUDING, shield=True) as concluding:
-                await self._conclude(record, ending, folder)
+            with trio.move_on_at(self.patience.deadline(), shield=True) as concluding:
+                await attempt.conclude(ending)
             if concluding.cancelled_caught:
                 _log.error("attempt-not-concluded id=%s", record.id)
             del self._attempts[record.id]
             self._free.release()
-
-    async def _work(self, record: JobRecord, folder: Path) -> Translation | EngineError:
-        await files.make_folder(folder)
-        task = Task(
-            job_id=record.id,
-            attempt=record.attempt,
-            source=record.source,
-            folder=folder,
-            target_language=record.target_language,
-            source_language=record.source_language,
-        )
-        cell = _Latest()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._note_progress, record, cell)
-            ending = await self._translate(task, cell.put)
-            nursery.cancel_scope.cancel("the attempt is done")
-        return ending
-
-    async def _translate(
-        self, task: Task, report: Callable[[Progress], None]
-    ) -> Translation | EngineError:
-        """Have the engine work; whatever is wrong with it stays with this job."""
-        try:
-            return await self._engine.translate(task, report)
-        except EngineError as error:
-            return error
-        except Exception:  # noqa: BLE001 - isolation: one job must not end the others
-            _log.exception("engine-crashed id=%s attempt=%d", task.job_id, task.attempt)
-            return EngineError(
-                "engine-crashed", "The engine failed unexpectedly", permanent=False
-            )
-        except BaseExceptionGroup as group:
-            failed, rest = group.split(Exception)
-            if failed is None or rest is None:
-                raise
-            # Its clean-up failed while it was being cancelled.
-            _log.error(
-                "engine-cleanup-failed id=%s attempt=%d",
-                *(task.job_id, task.attempt),
-                exc_info=failed,
-            )
-            raise rest from None
-
-    async def _note_progress(self, record: JobRecord, cell: _Latest) -> NoReturn:
-        while True:
-            progress = await cell.wait()
-            changes = Changes(
-                stage=progress.stage, progress=_within_unit(progress.fraction)
-            )
-            if progress.media_seconds is not None:
-                changes["media_seconds"] = progress.media_seconds
-            if progress.source_language is not None:
-                changes["source_language"] = progress.source_language
-            try:
-                await self._store.note(record.id, attempt=record.attempt, **changes)
-            except Overtaken:
-                await trio.sleep_forever()
-
-    async def _conclude(
-        self,
-        record: JobRecord,
-        ending: Translation | EngineError | None,
-        folder: Path,
-    ) -> None:
-        """Write down how an attempt ended; None means that it was cut off."""
-        status: JobStatus | None
-        status, changes = _consequences(record, ending)
-        try:
-            await self._store.move(
-                record.id, status, at=self.now(), attempt=record.attempt, **changes
-            )
-        except (IllegalMove, Overtaken):
-            status = None
-        _log.info(
-            "attempt-ended id=%s attempt=%d status=%s error=%s",
-            *(record.id, record.attempt, status or "overtaken"),
-            ending if isinstance(ending, EngineError) else None,
-        )
-        if status is JobStatus.PENDING:
-            self._wake_up()
-        if status is not JobStatus.COMPLETED:
-            await files.remove(folder)
+            self._wake_up()  # the job may be waiting for its next attempt
 
 
 def new_id() -> str:
@@ -374,61 +299,3 @@ def new_id() -> str:
     while (job_id := secrets.token_urlsafe(18)).startswith(("-", "_")):
         pass
     return job_id
-
-
-def _consequences(
-    record: JobRecord, ending: Translation | EngineError | None
-) -> tuple[JobStatus, Changes]:
-    """Say where a job goes after an attempt; None means that it was cut off."""
-    match ending:
-        case Translation():
-            changes = Changes(
-                progress=1.0,
-                stage=None,
-                video=ending.video,
-                subtitles=ending.subtitles,
-            )
-            if ending.media_seconds is not None:
-                changes["media_seconds"] = ending.media_seconds
-            if ending.source_language is not None:
-                changes["source_language"] = ending.source_language
-            return JobStatus.COMPLETED, changes
-        case EngineError():
-            failures = record.failures + 1
-            if not ending.permanent and failures < _MOST_FAILURES:
-                return JobStatus.PENDING, Changes(
-                    failures=failures, progress=None, stage=None
-                )
-            problem = JobProblem(
-                type=PROBLEM_TYPES + ending.kind,
-                title=ending.title,
-                detail=ending.detail,
-            )
-            return JobStatus.ERROR, Changes(
-                failures=failures, stage=None, error=problem
-            )
-        case None:
-            return JobStatus.PENDING, Changes(progress=None, stage=None)
-        case unknown:  # pragma: no cover - the type checker proves it
-            assert_never(unknown)
-
-
-def _within_unit(fraction: float) -> float | None:
-    return min(max(fraction, 0.0), 1.0) if math.isfinite(fraction) else None
-
-
-class _Latest:
-    """The latest progress, for one reader: what it misses is out of date."""
-
-    def __init__(self) -> None:
-        self._values: deque[Progress] = deque(maxlen=1)
-        self._filled = trio.Event()
-
-    def put(self, progress: Progress) -> None:
-        self._values.append(progress)
-        self._filled.set()
-
-    async def wait(self) -> Progress:
-        await self._filled.wait()
-        self._filled = trio.Event()
-        return self._values.pop()

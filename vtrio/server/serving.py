@@ -1,53 +1,47 @@
-"""Serving: our nursery holds the job service and hypercorn, and ends them in order.
+"""Serving: our nursery holds the job service and the connections, and ends them.
 
 If either dies the other is cancelled and `serve` raises: a server that answers while
 nobody works on its jobs would be worse than none. The order of stopping is: refuse
-new work, let requests end within the grace, cut off what then still runs, put its
-jobs back, close the store.
+new work, let requests end, cut off what then still runs, put its jobs back, close the
+store, remove the folder. All of it has the grace; what is left of the folder then, the
+next server removes.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import random
 import signal
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from socket import socket
+from typing import cast
 
-import hypercorn.trio
 import trio
-from hypercorn.config import Config, Sockets
+from hypercorn.typing import ASGIFramework
 
 from .._checks import check_count, check_number
-from . import files
 from .app import create_app
+from .connections import Connections
 from .demonstration import Demonstration
 from .engines import Engine
 from .errors import ServeError
-from .listener import cut_connections, open_listener, url_of
+from .files import Patience
+from .folders import folder_for_run
+from .listener import open_listener, url_of
 from .service import JobService
 from .store import MemoryStore
 from .uploads import LARGEST_UPLOAD
 
 _log = logging.getLogger("vtrio.server")
 
-# A client that polls every 20 to 30 s keeps its connection; hypercorn's 5 s would
-# have it connect each time.
-_KEEP_ALIVE = 75.0
-# hypercorn closes a connection after 1000 requests by default, for no need of ours.
-_MOST_REQUESTS = 1_000_000
-# Many clients may come in the same instant.
-_BACKLOG = 1024
-# It announces the address, as we do, and tells of requests that failed, as we do not.
-_HYPERCORN_LOG = logging.getLogger("vtrio.server.hypercorn")
-_HYPERCORN_LOG.setLevel(logging.WARNING)
-# Of the grace, what is left for requests that were cut off to clean up.
+# Of the grace, what is left for cleaning up after requests that were cut off, and for
+# the process to end; half of a grace that is shorter than two of it.
 _CLEANING_UP = 0.5
 
 
@@ -61,7 +55,8 @@ class ServerSettings:
         data_dir: where files go; by default a temporary folder. What a server puts
             there goes when it ends, because its store is in memory.
         workers: how many jobs are worked on at once.
-        grace: seconds that requests have to end when the server stops.
+        grace: seconds within which the server ends when it stops; requests have them
+            but for half a second.
         largest_upload: bytes of the largest video that is taken.
     """
 
@@ -107,16 +102,19 @@ async def serve(  # noqa: ASYNC128 - handed on, and called where it listens
     """
     settings = settings or ServerSettings()
     stop = trio.Event() if stop is None else stop
+    patience = Patience()
     with await open_listener(settings.host, settings.port) as listener:
-        async with _folder_for_run(settings.data_dir) as folder:
+        async with folder_for_run(settings.data_dir, patience) as folder:
             store = MemoryStore()
             try:
-                service = JobService(store, engine, folder, workers=settings.workers)
+                service = JobService(
+                    store, engine, folder, workers=settings.workers, patience=patience
+                )
                 await _run(
                     service, listener, settings, demonstration, stop, task_status
                 )
             finally:
-                with trio.move_on_after(settings.grace, shield=True):
+                with trio.move_on_at(patience.deadline(), shield=True):
                     await store.close()
     _log.info("server-ended")
 
@@ -179,9 +177,19 @@ def run_server(
 
 
 def print_address(serving: Serving) -> None:
-    """Print where the server listens, for whoever started it and waits for the line."""
-    sys.stdout.write(f"listening on {serving.url}\n")
-    sys.stdout.flush()
+    """Print where the server listens, for whoever started it and waits for the line.
+
+    Where nothing can be printed the log says so, and the server serves all the same.
+    """
+    try:
+        if sys.stdout is None:  # it was closed when the process started
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        sys.stdout.write(f"listening on {serving.url}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        _log.warning("address-not-printed url=%s error=%r", serving.url, error)
+        # What is still in its buffer would be an error once more when Python ends.
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for good
 
 
 async def _serve_then(  # noqa: ASYNC128 - handed on
@@ -208,101 +216,21 @@ async def _run(
     if demonstration is None:
         demonstration = Demonstration.draw(trio.current_time(), rng=random.Random())
     app = create_app(service, demonstration, largest_upload=settings.largest_upload)
-    config = _Config(listener, settings.grace)
-    http = _Stage()
+    connections = Connections(cast("ASGIFramework", app), listener)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_cut_when_cancelled, address)
         await nursery.start(service.run)
-        await nursery.start(
-            http.run,
-            partial(
-                hypercorn.trio.serve,
-                app,
-                config,
-                shutdown_trigger=http.told_to_end.wait,
-                mode="asgi",
-            ),
-        )
+        await nursery.start(connections.serve)
         url = url_of(address)
         _log.info("server-listening url=%s", url)
         task_status.started(Serving(url=url, host=address[0], port=address[1]))
 
         await stop.wait()
+        began = trio.current_time()
         _log.info("server-stopping grace=%g", settings.grace)
+        cleaning_up = min(_CLEANING_UP, settings.grace / 2)
+        service.patience.end_at(began + max(settings.grace, _CLEANING_UP))
         service.refuse_work()
-        http.told_to_end.set()
-        with trio.move_on_after(settings.grace):
-            await http.ended.wait()
+        connections.refuse()
+        with trio.move_on_at(began + settings.grace - cleaning_up):
+            await connections.ended.wait()
         nursery.cancel_scope.cancel("the server stops")
-
-
-class _Stage:
-    """Hypercorn as a step of the stopping order: told to end, then ended."""
-
-    def __init__(self) -> None:
-        self.told_to_end = trio.Event()
-        self.ended = trio.Event()
-
-    async def run(  # noqa: ASYNC128 - handed on
-        self,
-        serve_http: Callable[..., Awaitable[None]],
-        *,
-        task_status: trio.TaskStatus[list[str]],
-    ) -> None:
-        await serve_http(task_status=task_status)
-        self.ended.set()
-
-
-async def _cut_when_cancelled(address: tuple[str, int]) -> None:
-    """Break the connections as soon as the nursery is cancelled.
-
-    hypercorn sends in a shield without a deadline: a client that does not read
-    would hold the server up until its TCP gives in.
-    """
-    try:
-        await trio.sleep_forever()
-    finally:
-        cut_connections(address)
-
-
-class _Config(Config):
-    """Hypercorn's settings, with a socket that we have opened and keep."""
-
-    accesslog = None
-    errorlog = _HYPERCORN_LOG
-    include_server_header = False
-    keep_alive_timeout = _KEEP_ALIVE
-    keep_alive_max_requests = _MOST_REQUESTS
-    backlog = _BACKLOG
-
-    def __init__(self, listener: socket, grace: float) -> None:
-        super().__init__()
-        self._listener = listener
-        self.graceful_timeout = max(grace - _CLEANING_UP, 0.0)
-
-    def create_sockets(self) -> Sockets:
-        """Hand our socket over; by number (`fd://`) it would leak where starting fails."""
-        return Sockets([], [self._listener], [])
-
-
-@asynccontextmanager
-async def _folder_for_run(data_dir: Path | None) -> AsyncIterator[Path]:
-    """Make a folder for this run alone, and remove it: the store forgets its jobs."""
-
-    def make() -> Path:
-        if data_dir is not None:
-            data_dir.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="vtrio-run-", dir=data_dir))
-
-    try:
-        folder = await trio.to_thread.run_sync(make)
-    except OSError as error:
-        raise ServeError(
-            f"the data directory {str(data_dir)!r} cannot be used"
-            f" ({error.strerror}): pass another --data-dir"
-        ) from error
-    try:
-        yield folder
-    finally:
-        with trio.move_on_after(files.PATIENCE, shield=True):
-            await files.remove(folder)

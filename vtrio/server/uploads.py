@@ -8,42 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, Protocol
 
 import trio
-from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import (
-    Data,
-    Epilogue,
-    Field,
-    File,
-    MultipartDecoder,
-    NeedData,
-)
 
 from . import files
 from .errors import BadField, BadUpload, TooLarge, TooSlow, WrongMediaType
+from .forms import LARGEST_MARGIN, CheckLanguages, Form, serve_any_language
 
 LARGEST_UPLOAD = 2 * 1024**3
 """Bytes of the largest video taken by default."""
 
-# What a form may have beside the video; ours has two short fields.
-_LARGEST_FIELD = 4 * 1024
-_LARGEST_MARGIN = 64 * 1024
-_MOST_PARTS = 16
 # Seconds without a byte after which an upload is given up.
 _LONGEST_SILENCE = 60.0
-
-_VIDEO = "video"
-_TEXTS = ("target_language", "source_language")
-_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +61,8 @@ class _Video:
 
     path: Path
     largest: int
-    suffix: str = ""
-    seen: bool = False
     size: int = 0
-    _file: BinaryIO | None = None
+    _file: IO[bytes] | None = None
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     def write(self, data: bytes) -> None:
@@ -91,10 +72,15 @@ class _Video:
             raise TooLarge(
                 f"the video is larger than the {self.largest} bytes that are taken"
             )
-        if self._file is None:
-            self._file = self.path.open("xb")
-        self._file.write(data)
         self._hash.update(data)
+        with files.refusing_when_full():
+            if self._file is None:
+                # What comes in is in large pieces; and what is in no buffer cannot
+                # fail once more when the file is closed.
+                self._file = self.path.open("xb", buffering=0)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
     def close(self) -> None:
         if self._file is not None:
@@ -105,98 +91,6 @@ class _Video:
         return self._hash.hexdigest()
 
 
-class _Form:
-    """Sorts the events of the decoder into fields and the bytes of the video."""
-
-    def __init__(self, boundary: bytes, video: _Video) -> None:
-        self._decoder = MultipartDecoder(boundary, max_parts=_MOST_PARTS)
-        self._delimiter = b"--" + boundary
-        self._held = b""
-        self._video = video
-        self._part: str | None = None
-        self._texts: dict[str, bytearray] = {}
-
-    def feed(self, data: bytes | None) -> Iterator[bytes]:
-        """Take in a piece of the body, None at its end; give the video's bytes out."""
-        self._held += data or b""
-        if data is not None and self._ends_after_delimiter(self._held):
-            return
-        try:
-            yield from self._decode(last=data is None)
-        except RequestEntityTooLarge:
-            raise TooLarge(f"the form has more than {_MOST_PARTS} parts") from None
-        except ValueError as error:
-            raise BadUpload(f"the form breaks off or is malformed: {error}") from None
-        if len(self._decoder.buffer) > _LARGEST_MARGIN:
-            raise BadUpload("the headers of a part are too long, or there is no part")
-
-    def _decode(self, *, last: bool) -> Iterator[bytes]:
-        self._decoder.receive_data(self._held)
-        self._held = b""
-        if last:
-            self._decoder.receive_data(None)
-        while not isinstance(event := self._decoder.next_event(), NeedData):
-            match event:
-                case File() | Field():
-                    self._begin(event)
-                case Data(data=content) if self._part == _VIDEO:
-                    yield content
-                case Data(data=content):
-                    self._add_text(content)
-                case Epilogue():
-                    return
-
-    def _ends_after_delimiter(self, data: bytes) -> bool:
-        """Tell whether a piece ends where the decoder would misread it.
-
-        Werkzeug 3.1 takes the line break before a delimiter for content if it sees
-        the delimiter but not yet what follows: the file would end in a stray CR.
-        """
-        # What the decoder keeps back may be the delimiter's beginning.
-        tail = bytes(self._decoder.buffer[-2 * len(self._delimiter) :]) + data
-        start = tail.rfind(self._delimiter)
-        rest = tail[start + len(self._delimiter) :]
-        if start < 0 or rest.strip(b" \t") not in (b"", b"-"):
-            return False
-        if len(rest) > _LARGEST_FIELD:
-            raise BadUpload("a delimiter is followed by too many blanks")
-        return True
-
-    def text(self, name: str) -> str | None:
-        """Return a field that was given."""
-        raw = self._texts.get(name)
-        if raw is None:
-            return None
-        try:
-            return raw.decode().strip()
-        except UnicodeDecodeError:
-            raise BadField(name, f"{name} is not UTF-8") from None
-
-    def _begin(self, event: File | Field) -> None:
-        self._part = event.name
-        if self._part == _VIDEO:
-            if self._video.seen:
-                raise BadField(_VIDEO, "video was given twice: one job, one video")
-            self._video.seen = True
-            if isinstance(event, File):
-                suffix = Path(event.filename).suffix
-                self._video.suffix = suffix if _SUFFIX.fullmatch(suffix) else ""
-        elif self._part in self._texts:
-            raise BadField(self._part, f"{self._part} was given twice")
-        elif self._part in _TEXTS:
-            self._texts[self._part] = bytearray()
-
-    def _add_text(self, content: bytes) -> None:
-        if self._part not in self._texts:
-            return  # a field that we do not know: clients may be ahead of us
-        text = self._texts[self._part]
-        text += content
-        if len(text) > _LARGEST_FIELD:
-            raise BadField(
-                self._part, f"{self._part} is longer than {_LARGEST_FIELD} bytes"
-            )
-
-
 @asynccontextmanager
 async def receive_form(
     body: Source,
@@ -205,6 +99,8 @@ async def receive_form(
     content_length: int | None,
     folder: Path,
     largest: int = LARGEST_UPLOAD,
+    check_languages: CheckLanguages = serve_any_language,
+    patience: files.Patience | None = None,
 ) -> AsyncIterator[UploadedForm]:
     """Take a form in, and have its video under a temporary name inside the block.
 
@@ -213,15 +109,17 @@ async def receive_form(
 
     Raises:
         WrongMediaType, TooLarge, TooSlow, BadUpload, BadField: the form is refused.
+        NoRoom: the disk is full.
     """
     boundary = _boundary(content_type)
-    if content_length is not None and content_length > largest + _LARGEST_MARGIN:
+    if content_length is not None and content_length > largest + LARGEST_MARGIN:
         raise TooLarge(
             f"the body has {content_length} bytes, and a video of {largest} is the"
             " largest that is taken"
         )
     video = _Video(folder / f"{secrets.token_hex(16)}.part", largest)
-    form = _Form(boundary, video)
+    form = Form(boundary, check_languages)
+    patience = patience or files.Patience()
     try:
         try:
             await _take_in(body, form, video)
@@ -229,14 +127,21 @@ async def receive_form(
             video.close()
         yield _checked(form, video)
     finally:
-        with trio.move_on_after(files.PATIENCE, shield=True):
+        with trio.move_on_at(patience.deadline(), shield=True):
             await files.remove(video.path)
 
 
-async def _take_in(body: Source, form: _Form, video: _Video) -> None:
+async def _take_in(body: Source, form: Form, video: _Video) -> None:
+    taken = 0
     with trio.move_on_after(_LONGEST_SILENCE) as silence:
         async for data in body:
             silence.deadline = float("inf")
+            taken += len(data)
+            if taken > video.largest + LARGEST_MARGIN:
+                raise TooLarge(
+                    f"the body is longer than a form with a video of {video.largest}"
+                    " bytes, which is the largest that is taken"
+                )
             for content in form.feed(data):
                 await trio.to_thread.run_sync(video.write, content)
             silence.deadline = trio.current_time() + _LONGEST_SILENCE
@@ -248,6 +153,7 @@ async def _take_in(body: Source, form: _Form, video: _Video) -> None:
 
 def _boundary(content_type: str | None) -> bytes:
     kind, options = parse_options_header(content_type)
+    kind = kind.lower()
     if kind == "application/json":
         raise WrongMediaType(
             "a job from a source_url will be taken as JSON in a later version; until"
@@ -263,19 +169,14 @@ def _boundary(content_type: str | None) -> bytes:
     return boundary.encode()
 
 
-def _checked(form: _Form, video: _Video) -> UploadedForm:
+def _checked(form: Form, video: _Video) -> UploadedForm:
     if not video.size:
         raise BadField("video", "video is missing or empty: send the file as a part")
-    target = form.text("target_language")
-    if not target:
-        raise BadField(
-            "target_language", "target_language is missing: name one, such as 'pt'"
-        )
     return UploadedForm(
         video=video.path,
-        suffix=video.suffix,
+        suffix=form.suffix,
         sha256=video.sha256,
         size=video.size,
-        target_language=target,
-        source_language=form.text("source_language") or None,
+        target_language=form.target_language,
+        source_language=form.source_language,
     )

@@ -13,7 +13,9 @@ import trio
 from vtrio.server.engines import Task, Translation
 from vtrio.server.engines.local import LocalEngine, LocalSettings, available
 from vtrio.server.engines.local._ffmpeg import Ffmpeg, local
+from vtrio.server.engines.local._pipeline import translate_video
 from vtrio.server.engines.local._probe import Media, parse_media
+from vtrio.server.engines.local._wire import Made, Request
 
 FAKES = "vtrio.server.engines.local._fakes"
 
@@ -52,8 +54,22 @@ def short_clip(ffmpeg: Ffmpeg, tmp_path_factory: pytest.TempPathFactory) -> Path
     clip = tmp_path_factory.mktemp("clips") / "short.mp4"
     picture = ["-f", "lavfi", "-i", "testsrc=size=160x90:rate=10:duration=2"]
     hum = ["-f", "lavfi", "-i", "sine=frequency=300:duration=2"]
-    ffmpeg.run(*picture, *hum, "-c:v", "libx264", "-c:a", "aac", local(clip))
+    codecs = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac"]
+    ffmpeg.run(*picture, *hum, *codecs, local(clip))
     return clip
+
+
+@pytest.fixture
+def scripted_ffmpeg(fakes: LocalSettings, tmp_path: Path) -> Callable[[str], Ffmpeg]:
+    """Put a few lines of shell in ffmpeg's place."""
+
+    def make(script: str) -> Ffmpeg:
+        program = tmp_path / "ffmpeg"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        return Ffmpeg(replace(fakes, ffmpeg=str(program)))
+
+    return make
 
 
 @pytest.fixture
@@ -77,12 +93,26 @@ def attempt(fakes: LocalSettings) -> Callable[..., Awaitable[Translation]]:
 
 
 @pytest.fixture
+def translate_here(fakes: LocalSettings) -> Callable[..., Made]:
+    """Do the same in this process, without the worker around it."""
+
+    def translate(source: Path, work: Path, settings: LocalSettings = fakes) -> Made:
+        work.mkdir(exist_ok=True)
+        request = Request(
+            source=source, work=work, source_language=None, settings=settings
+        )
+        return translate_video(request, lambda _: None)
+
+    return translate
+
+
+@pytest.fixture
 def assert_promised(ffmpeg: Ffmpeg) -> Callable[[Path, Path], None]:
     """Check the streams of a result, in order, and that it plays to its end."""
 
     def streams(video: Path) -> Media:
         _, lines = ffmpeg._call("-i", local(video), keep=1000)
-        return parse_media("\n".join(lines))
+        return parse_media(lines)
 
     def check(video: Path, original: Path) -> None:
         made = streams(video)

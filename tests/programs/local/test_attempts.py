@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
 import time
 import wave
 from collections.abc import Awaitable, Callable
@@ -19,7 +21,7 @@ import pytest
 import trio
 
 from vtrio.server.engines import EngineError, Progress, Translation
-from vtrio.server.engines.local import LocalSettings
+from vtrio.server.engines.local import LocalSettings, _engine
 from vtrio.server.engines.local._ffmpeg import Ffmpeg, local
 from vtrio.server.engines.local._pipeline import translate_video
 from vtrio.server.engines.local._wire import (
@@ -30,6 +32,7 @@ from vtrio.server.engines.local._wire import (
 )
 
 Attempt = Callable[..., Awaitable[Translation]]
+TranslateHere = Callable[..., Made]
 Members = Callable[[int], list[int]]
 Children = Callable[[int], set[int]]
 AssertPromised = Callable[[Path, Path], None]
@@ -163,28 +166,159 @@ def test_the_stages_work_together(
 
 
 @pytest.mark.parametrize(
-    ("name", "codecs"),
-    [("clip.webm", ["libvpx", "libvorbis"]), ("clip.avi", ["mpeg4", "mp3"])],
+    ("name", "encoding", "note"),
+    [
+        ("clip.mkv", ["libx264", "-pix_fmt", "yuv420p"], ()),
+        ("clip.mov", ["libx264", "-pix_fmt", "yuv444p"], ("h264 in yuv444p",)),
+        ("clip.webm", ["libvpx", "-c:a", "libvorbis"], ("vp8 in yuv420p",)),
+        ("clip.avi", ["mpeg4", "-c:a", "mp3"], ("mpeg4 in yuv420p",)),
+        ("clip.ts", ["mpeg2video", "-c:a", "mp2"], ("mpeg2video in yuv420p",)),
+    ],
 )
-async def test_other_containers_become_mp4(
+def test_what_comes_out_is_played_by_browsers(
     name: str,
-    codecs: list[str],
-    attempt: Attempt,
+    encoding: list[str],
+    note: tuple[str, ...],
+    translate_here: TranslateHere,
     assert_promised: AssertPromised,
     ffmpeg: Ffmpeg,
     short_clip: Path,
     tmp_path: Path,
 ) -> None:
-    """A picture that mp4 cannot hold is encoded anew, and a note says so."""
-    video, audio = codecs
+    """Any other picture is encoded anew, with a note; one that is fine is copied."""
     clip = tmp_path / name
-    ffmpeg.run("-i", local(short_clip), "-c:v", video, "-c:a", audio, local(clip))
+    ffmpeg.run("-i", local(short_clip), "-c:v", *encoding, local(clip))
 
-    made = await attempt(clip, tmp_path / "out")
+    made = translate_here(clip, tmp_path / "out")
 
-    assert_promised(made.video, clip)
-    anew = any("encoded anew" in note for note in made.notes)
-    assert anew == (video == "libvpx")
+    video = tmp_path / "out" / "video.mp4"
+    assert_promised(video, clip)
+    anew = "the picture was encoded anew: browsers do not play "
+    told = tuple(text for text in made.notes if "anew" in text)
+    assert told == tuple(anew + what for what in note)
+    picture = ffmpeg.describe(video).picture
+    assert (picture.codec, picture.pixels) == ("h264", "yuv420p")
+
+
+def test_a_picture_longer_than_its_sound_is_kept_whole(
+    translate_here: TranslateHere, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    """A live recording tells no length; it lasts as long as its longest track."""
+    clip = tmp_path / "live.webm"
+    picture = ["-f", "lavfi", "-i", "testsrc=size=64x36:rate=10:duration=4"]
+    hum = ["-f", "lavfi", "-i", "sine=frequency=300:duration=1"]
+    live = ["-pix_fmt", "yuv420p", "-live", "1", "-f", "webm"]
+    ffmpeg.run(*picture, *hum, "-c:v", "libvpx", *live, local(clip))
+    assert ffmpeg.describe(clip).seconds is None
+
+    made = translate_here(clip, tmp_path / "out")
+
+    video = tmp_path / "out" / "video.mp4"
+    assert made.media_seconds == pytest.approx(4, abs=0.1)
+    assert ffmpeg.describe(video).seconds == pytest.approx(4, abs=0.1)
+    for track in (0, 1):
+        seconds = ffmpeg.measure(video, track, tmp_path / "frames")
+        assert seconds == pytest.approx(4, abs=0.1)
+
+
+FAULTS = """
+import errno
+def no_room(settings): raise OSError(errno.ENOSPC, "No space left on device", "/a/b")
+def no_memory(settings): raise RuntimeError("mkl_malloc: failed to allocate memory")
+def too_large(settings): raise OSError(errno.EFBIG, "File too large")
+def broken(settings): raise LookupError("/srv/secret is not there")
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "permanent"),
+    [
+        ("no_room", "no-room", False),
+        ("no_memory", "out-of-memory", False),
+        ("too_large", "too-large", True),
+    ],
+)
+@pytest.mark.usefixtures("nothing_left")
+async def test_the_machines_faults_are_not_told_as_the_videos(
+    fault: str,
+    kind: str,
+    permanent: bool,  # pytest passes by name
+    attempt: Attempt,
+    fakes: LocalSettings,
+    short_clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever library meets them first, they come out under their own kinds."""
+    (tmp_path / "vtrio_test_faults.py").write_text(FAULTS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    settings = replace(fakes, translator=f"vtrio_test_faults:{fault}")
+
+    with pytest.raises(EngineError) as caught:
+        await attempt(short_clip, tmp_path / "out", settings)
+
+    assert (caught.value.kind, caught.value.permanent) == (kind, permanent)
+    assert "/" not in str(caught.value)
+
+
+async def test_a_crash_is_told_by_number_and_logged_in_full(
+    attempt: Attempt,
+    fakes: LocalSettings,
+    short_clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The sender reads no traceback; whoever runs the server finds it, in one line."""
+    (tmp_path / "vtrio_test_faults.py").write_text(FAULTS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    settings = replace(fakes, translator="vtrio_test_faults:broken")
+
+    with pytest.raises(EngineError) as caught:
+        await attempt(short_clip, tmp_path / "out", settings)
+
+    told = re.fullmatch(
+        r"exit status 1; incident ([0-9a-f]{8})", f"{caught.value.detail}"
+    )
+    assert told is not None
+    (record,) = caplog.records
+    assert record.name == "vtrio.server.engines.local"
+    assert f"incident={told[1]} " in record.message
+    assert "LookupError: /srv/secret is not there" in record.message
+    assert "\n" not in record.message
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_a_slow_disk_holds_up_nobody_for_long(
+    attempt: Attempt, short_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scratch files are removed in a thread, and waited for only so long."""
+    answers = threading.Event()
+    removed = threading.Event()
+
+    def remove(work: Path) -> None:
+        answers.wait(10)
+        shutil.rmtree(work)
+        removed.set()
+
+    monkeypatch.setattr(_engine, "_remove", remove)
+    monkeypatch.setattr(_engine, "_TIDYING", 0.05)
+
+    await attempt(short_clip, tmp_path / "out")
+    assert not removed.is_set()
+    answers.set()
+    await trio.to_thread.run_sync(removed.wait, 10)
+    assert names(tmp_path / "out") == ["subtitles.vtt", "video.mp4"]
+
+
+def test_a_worker_that_leaves_no_files_has_crashed(tmp_path: Path) -> None:
+    """Its word alone is not enough."""
+    made = Made(media_seconds=1, source_language="en", notes=())
+
+    with pytest.raises(EngineError, match=r"video\.mp4 is missing") as caught:
+        _engine._take_out(made, tmp_path, tmp_path)
+
+    assert (caught.value.kind, caught.value.permanent) == ("crashed", False)
 
 
 def test_the_worker_says_one_thing_a_line(

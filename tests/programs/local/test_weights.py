@@ -73,7 +73,8 @@ def test_a_cache_that_cannot_be_written_is_told(
     with pytest.raises(EngineError, match="set VTRIO_CACHE") as caught:
         weights.join(tmp_path / "cache")
 
-    assert caught.value.kind == "no-cache"
+    assert (caught.value.kind, caught.value.permanent) == ("no-cache", False)
+    assert str(tmp_path) not in str(caught.value)
 
 
 def test_a_damaged_model_is_not_kept(weights: Weights, tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_damaged_model_is_not_kept(weights: Weights, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="reinstall vtrio_test_part_1") as caught:
         damaged.join(tmp_path / "cache")
 
-    assert (caught.value.kind, caught.value.permanent) == ("bad-model", False)
+    assert (caught.value.kind, caught.value.permanent) == ("bad-model", True)
     assert not list(tmp_path.glob("cache/*/m.bin"))
     assert not list(tmp_path.glob("cache/*/*.part"))
 
@@ -121,6 +122,7 @@ def test_the_cache_lies_where_it_should(
 
 def test_other_models_are_left_to_the_recognizer(tmp_path: Path) -> None:
     """A hub's name, or a folder, goes through as it is."""
+    (tmp_path / "model.bin").touch()
     assert whisper_model("large-v3", None) == "large-v3"
     assert whisper_model(str(tmp_path), None) == str(tmp_path)
 
@@ -142,7 +144,7 @@ def test_the_tiny_model_is_found_in_its_wheel(
     [
         (
             lambda: whisper_model("/no/such/model", None),
-            "'/no/such/model' is not a folder",
+            "'/no/such/model' is not allowed",
         ),
         (lambda: KokoroSpeaker(LocalSettings(voice="bob")), "voice='bob' .* jm_kumo"),
     ],
@@ -154,4 +156,4 @@ def test_a_model_or_voice_that_is_not_there_is_told_by_name(
     with pytest.raises(EngineError, match=told) as caught:
         build()
 
-    assert not caught.value.permanent
+    assert caught.value.permanent

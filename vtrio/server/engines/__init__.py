@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 
+from ..._distributions import Durations
 from ._base import Engine, EngineError, Progress, Task, Translation
 
 __all__ = [
@@ -30,8 +31,17 @@ class EngineUnavailable(Exception):
     """The engine that was asked for cannot work here; the message says why."""
 
 
-def choose_engine(name: str | None = None) -> Engine:
+def choose_engine(
+    name: str | None = None,
+    *,
+    durations: Durations | None = None,
+    failure_rate: float | None = None,
+    seed: int | None = None,
+) -> Engine:
     """Make the engine of this name; by default the real one where it is installed.
+
+    The settings are those of the simulated engine, which has to be asked for by name
+    to have them.
 
     Raises:
         ValueError: there is no engine of this name, or a setting of it is wrong.
@@ -41,14 +51,30 @@ def choose_engine(name: str | None = None) -> Engine:
         raise ValueError(
             f"engine={name!r} is not allowed: must be one of {', '.join(ENGINES)}"
         )
-    missing = _missing_for_local() if name != "simulated" else None
-    if name == "local" and missing is not None:
+    if name == "simulated":
+        return _chosen(_make_simulated(durations, failure_rate, seed))
+    for setting, value in (
+        *(("durations", durations), ("failure_rate", failure_rate)),
+        ("seed", seed),
+    ):
+        if value is not None:
+            raise ValueError(
+                f"{setting}={value!r} is not allowed: must be asked of"
+                " engine='simulated'"
+            )
+    missing = _missing_for_local()
+    if missing is None:
+        return _chosen(_make_local())
+    if name == "local":
         raise EngineUnavailable(missing)
-    engine = _make_simulated() if name == "simulated" or missing else _make_local()
-    if name is None and missing is not None:
-        _log.warning("engine-chosen engine=%s because=%s", engine.name, missing)
-    else:
+    return _chosen(_make_simulated(), because=missing)
+
+
+def _chosen(engine: Engine, *, because: str | None = None) -> Engine:
+    if because is None:
         _log.info("engine-chosen engine=%s", engine.name)
+    else:
+        _log.warning("engine-chosen engine=%s because=%r", engine.name, because)
     return engine
 
 
@@ -70,7 +96,15 @@ def _make_local() -> Engine:
     return LocalEngine(LocalSettings.from_environment(os.environ))
 
 
-def _make_simulated() -> Engine:
-    from .simulated import SimulatedEngine
+def _make_simulated(
+    durations: Durations | None = None,
+    failure_rate: float | None = None,
+    seed: int | None = None,
+) -> Engine:
+    from .simulated import DURATIONS, SimulatedEngine
 
-    return SimulatedEngine()
+    return SimulatedEngine(
+        DURATIONS if durations is None else durations,
+        failure_rate=0.0 if failure_rate is None else failure_rate,
+        seed=seed,
+    )

@@ -22,6 +22,9 @@ _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _STAGES = ("extracting", "recognizing", "translating", "speaking", "muxing")
 _STEPS = 20
 
+DURATIONS = Durations("uniform", (5, 15))
+"""How long jobs take unless told otherwise: those of a demonstration."""
+
 _SUBTITLES = """WEBVTT
 
 00:00:00.000 --> 00:00:02.000
@@ -35,14 +38,15 @@ class SimulatedEngine:
     The draws of a job come from the seed and from its place in the order in which
     the engine first saw the jobs, so they do not depend on how the jobs interleave:
     the same seed and order give the same durations and endings. Without a seed each
-    engine draws its own.
+    engine draws its own. A job that was cut off is forgotten, as one that has ended:
+    it draws anew if it comes again.
     """
 
     name = "simulated"
 
     def __init__(
         self,
-        durations: Durations = Durations("uniform", (5, 15)),  # noqa: B008 - frozen
+        durations: Durations = DURATIONS,
         *,
         failure_rate: float = 0.0,
         seed: int | None = None,
@@ -82,6 +86,14 @@ class SimulatedEngine:
             EngineError: the job drew a failure; another attempt would draw the same.
         """
         rng = random.Random(f"{self._seed}/{self._place(task.job_id)}")
+        try:
+            return await self._take_time(task, rng, report)
+        finally:
+            del self._places[task.job_id]
+
+    async def _take_time(
+        self, task: Task, rng: random.Random, report: Callable[[Progress], None]
+    ) -> Translation:
         duration = self._durations.at(rng.random())
         fails = rng.random() < self._failure_rate
         ends_at = rng.random() if fails else 1.0
@@ -96,7 +108,6 @@ class SimulatedEngine:
             stage = _STAGES[step * len(_STAGES) // _STEPS]
             report(Progress(stage=stage, fraction=fraction))
         await trio.sleep_until(began + duration * ends_at)
-        del self._places[task.job_id]
         if made is None:
             raise EngineError(
                 "simulated-failure",

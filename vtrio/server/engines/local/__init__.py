@@ -7,7 +7,8 @@ the memory comes back. Importing this package imports none of those engines.
 
 from __future__ import annotations
 
-from ._engine import LocalEngine, available
+from ._engine import LocalEngine
 from ._settings import LocalSettings
+from ._setup import available
 
 __all__ = ["LocalEngine", "LocalSettings", "available"]

@@ -16,6 +16,11 @@ _ENOUGH = 3 * (_TS_PACKET + 4)
 # The first boxes of an mp4 or QuickTime file.
 _BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 
+# Those that stand beside them at the top, in whole files and in fragmented ones.
+_TOP_BOXES = _BOXES | {b"uuid", b"meta", b"moof", b"mfra", b"sidx", b"styp", b"emsg"}
+
+_BOX_HEAD = 8
+
 _STARTS = {
     b"\x1a\x45\xdf\xa3": "matroska",
     b"OggS": "ogg",
@@ -57,6 +62,46 @@ def read_demuxer(path: Path) -> str:
             "the file is empty" if not head else f"it begins with {head[:12]!r}"
         )
     return demuxer
+
+
+def is_cut_off(path: Path) -> bool:
+    """Tell whether an mp4 or QuickTime file ends inside a box, or before its index.
+
+    Each box tells its size, so a walk from box to box is enough. What is no box is
+    not cut off but broken.
+    """
+    size = path.stat().st_size
+    at, kinds = 0, set()
+    with path.open("rb") as file:
+        while at + _BOX_HEAD <= size:
+            file.seek(at)
+            head = file.read(2 * _BOX_HEAD)
+            kind, length = head[4:8], _box_length(head, size - at)
+            if kind not in _TOP_BOXES or length < _BOX_HEAD:
+                return False
+            kinds.add(kind)
+            at += length
+    return at != size or b"moov" not in kinds
+
+
+def _box_length(head: bytes, rest: int) -> int:
+    match int.from_bytes(head[:4], "big"):
+        case 0:  # the last box, as long as the file
+            return rest
+        case 1:  # too long for four bytes
+            return int.from_bytes(head[8:16], "big")
+        case size:
+            return size
+
+
+def cut_off() -> EngineError:
+    """Return the error for an upload that broke off, whoever finds it out."""
+    return EngineError(
+        "cut-off",
+        "The video is cut off",
+        "its end is missing; send the whole file",
+        permanent=True,
+    )
 
 
 def not_a_video(detail: str) -> EngineError:

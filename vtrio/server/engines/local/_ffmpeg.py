@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import signal
+import errno
 import subprocess
 from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
 from .._base import EngineError
-from ._container import not_a_video, read_demuxer
-from ._probe import Upload, parse_media
+from ._complaints import FfmpegError, failure, fit_for_strangers
+from ._container import cut_off, is_cut_off, not_a_video, read_demuxer
+from ._probe import Upload, last_end, matters, parse_media
 from ._settings import LocalSettings
 from ._stages import HEARING_RATE
 
@@ -20,9 +22,8 @@ _LONGEST_LINE = 500
 # What may be asked of ffmpeg's description: enough for a hundred streams.
 _DESCRIPTION = 2000
 
-
-class FfmpegError(Exception):
-    """ffmpeg ended badly; the message is the end of what it wrote."""
+# No fault of the program: no memory or no process to start it in.
+_NOT_THE_PROGRAM = frozenset({errno.ENOMEM, errno.EAGAIN})
 
 
 class Ffmpeg:
@@ -37,27 +38,36 @@ class Ffmpeg:
 
         Raises:
             FfmpegError: its exit status was not 0.
-            EngineError: it was killed, by a limit or by a fault of its own.
+            EngineError: it was killed, by a limit or by a fault of its own; or the
+                machine has no room or memory for it.
         """
         status, lines = self._call("-v", "error", "-y", *arguments, keep=_LAST_LINES)
-        if status < 0:
-            raise _killed(-status)
-        if status > 0:
-            raise FfmpegError("; ".join(lines) or f"exit status {status}")
-        return list(lines)
+        complaints = [fit_for_strangers(line, arguments) for line in lines]
+        if status != 0:
+            raise failure(status, complaints)
+        return complaints
 
     def describe(self, video: Path) -> Upload:
         """Tell what matters about a video, or that it is none.
 
         Raises:
-            EngineError: `not-a-video`, `no-audio` or `too-long`.
+            EngineError: `not-a-video`, `cut-off`, `no-audio` or `too-long`.
         """
+        opening = source(video)
         # Without an output its exit status is always 1: the description counts.
-        _, lines = self._call(*source(video), keep=_DESCRIPTION)
-        media = parse_media("\n".join(lines))
-        if not media.streams:
-            raise not_a_video(lines[-1] if lines else "ffmpeg finds nothing in it")
+        _, lines = self._call(*opening, keep=_DESCRIPTION, only=matters)
+        media = parse_media(lines)
         picture, sound = media.main("video"), media.main("audio")
+        # Of half an index ffmpeg may tell half the streams.
+        if (
+            (picture is None or sound is None)
+            and "mov" in opening
+            and is_cut_off(video)
+        ):
+            raise cut_off()
+        if not media.streams:
+            last = lines[-1] if lines else "ffmpeg finds nothing in it"
+            raise not_a_video(fit_for_strangers(last, opening))
         if picture is None:
             raise not_a_video("it has sound but no picture")
         if sound is None:
@@ -84,6 +94,23 @@ class Ffmpeg:
                 permanent=True,
             )
 
+    def measure(self, video: Path, stream: int, table: Path) -> float:
+        """Return how long a stream lasts, from a table of its frames, undecoded.
+
+        Raises:
+            EngineError: `not-a-video`, it cannot be read.
+        """
+        try:
+            self.run(
+                *source(video),
+                *["-map", f"0:{stream}", "-c", "copy", "-t", str(self._longest + 1)],
+                *["-f", "framecrc", local(table)],
+            )
+        except FfmpegError as error:
+            raise not_a_video(f"its picture cannot be read: {error}") from error
+        with table.open(encoding="ascii", errors="replace") as lines:
+            return last_end(lines)
+
     def extract(self, video: Path, stream: int, sound: Path) -> None:
         """Write one audio stream as bare 16-bit samples for a recognizer.
 
@@ -104,14 +131,14 @@ class Ffmpeg:
             raise not_a_video(f"its sound cannot be read: {error}") from error
         # An upload that broke off: better refused than translated in part.
         if any("partial file" in line for line in complaints):
-            raise EngineError(
-                "cut-off",
-                "The video is cut off",
-                "its end is missing; send the whole file",
-                permanent=True,
-            )
+            raise cut_off()
 
-    def _call(self, *arguments: str, keep: int) -> tuple[int, deque[str]]:
+    def _call(
+        self,
+        *arguments: str,
+        keep: int,
+        only: Callable[[str], bool] | None = None,
+    ) -> tuple[int, deque[str]]:
         command = [self._program, "-hide_banner", "-nostdin", *arguments]
         lines: deque[str] = deque(maxlen=keep)
         try:
@@ -120,22 +147,24 @@ class Ffmpeg:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                encoding="utf-8",
-                errors="replace",
             )
         except OSError as error:
-            raise EngineError(
-                "no-ffmpeg",
-                "ffmpeg cannot be run",
-                f"{self._program}: {error.strerror}; set VTRIO_FFMPEG to a program",
-                permanent=False,
-            ) from error
+            if error.errno in _NOT_THE_PROGRAM:
+                raise
+            raise _no_ffmpeg(str(error.strerror)) from error
         with process:
-            stderr = cast("IO[str]", process.stderr)  # piped above
             # A broken file can make it complain without end: read all, keep the last.
-            while line := stderr.readline(_LONGEST_LINE):
-                lines.append(line.rstrip())
+            lines.extend(filter(only, _lines(cast("IO[bytes]", process.stderr))))
         return process.returncode, lines
+
+
+def _lines(stderr: IO[bytes]) -> Iterator[str]:
+    """Yield lines; what is too long of one is dropped, not taken for the next line."""
+    while line := stderr.readline(_LONGEST_LINE):
+        rest = line
+        while rest and not rest.endswith(b"\n"):
+            rest = stderr.readline(_LONGEST_LINE)
+        yield line.decode(errors="replace").rstrip()
 
 
 def source(video: Path) -> list[str]:
@@ -156,21 +185,20 @@ def local(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
-def _killed(number: int) -> EngineError:
-    name = signal.Signals(number).name
-    match number:
-        case signal.SIGXFSZ:
-            kind, title = "too-large", "The result is larger than allowed"
-        case signal.SIGXCPU:
-            kind, title = "too-slow", "The translation took too much processor time"
-        case _:
-            kind, title = "crashed", "ffmpeg ended unexpectedly"
-    permanent = kind != "crashed"
-    return EngineError(kind, title, f"killed by {name}", permanent=permanent)
-
-
 def _bundled() -> str:
     # The wheel's, or the one named by its own variable, IMAGEIO_FFMPEG_EXE.
     import imageio_ffmpeg  # type: ignore[import-untyped]  # no stubs exist
 
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise _no_ffmpeg("there is none") from error
+
+
+def _no_ffmpeg(why: str) -> EngineError:
+    return EngineError(
+        "no-ffmpeg",
+        "ffmpeg cannot be run",
+        f"{why}; set VTRIO_FFMPEG to a program",
+        permanent=True,
+    )

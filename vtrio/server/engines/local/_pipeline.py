@@ -47,20 +47,17 @@ def translate_video(request: Request, tell: Callable[[Progress], None]) -> Made:
     upload = ffmpeg.describe(request.source)
     heard = work / "heard.s16"
     ffmpeg.extract(request.source, upload.sound.index, heard)
-    seconds = upload.seconds or heard.stat().st_size / 2 / HEARING_RATE
+    # What was recorded live often tells no length; its sound may end first.
+    seconds = upload.seconds or max(
+        ffmpeg.measure(request.source, upload.picture.index, work / "frames.txt"),
+        heard.stat().st_size / 2 / HEARING_RATE,
+    )
     ffmpeg.check_length(seconds)
     steps.learn(media_seconds=seconds)
 
     steps.enter("recognizing")
-    said = sentences(
-        _hear(
-            build_recognizer(settings),
-            heard,
-            request.source_language,
-            steps,
-        )
-    )
-    said = [part for part in said if part.start < seconds]
+    words = _hear(build_recognizer(settings), heard, request.source_language, steps)
+    said = sentences(words, until=seconds)
     if not said:
         raise _no_speech()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import trio
 
 from .._base import EngineError, Progress
+from ._crash import ended
+from ._faults import too_slow
 from ._group import Group, open_group
 from ._listen import Tail, listen
 from ._wire import Made, Request, encode_request
@@ -62,13 +63,8 @@ async def run_attempt(
         case EngineError():
             raise said
     if patience.cancelled_caught:
-        raise EngineError(
-            "too-slow",
-            "The translation took too long",
-            f"it was ended after {wall_time:g} s",
-            permanent=False,
-        )
-    raise _crash(group.returncode, str(tail))
+        raise too_slow(f"it was ended after {wall_time:g} s")
+    raise ended(group.returncode, str(tail), request.settings)
 
 
 async def _kill_with_leader(group: Group) -> None:
@@ -81,23 +77,3 @@ async def _send(stdin: trio.abc.SendStream, line: bytes) -> None:
     # The pipe is left open: its end tells the worker that we are gone.
     with suppress(trio.BrokenResourceError):  # a dead worker is told of elsewhere
         await stdin.send_all(line)
-
-
-def _crash(returncode: int | None, stderr: str) -> EngineError:
-    if returncode == -signal.SIGXCPU:
-        return EngineError(
-            "too-slow",
-            "The translation took too much processor time",
-            "it was ended at its limit",
-            permanent=True,
-        )
-    if returncode is not None and returncode < 0:
-        how = f"killed by {signal.Signals(-returncode).name}"
-    else:
-        how = f"exit status {returncode}"
-    return EngineError(
-        "crashed",
-        "The translation ended unexpectedly",
-        f"{how}; it last wrote: {stderr}" if stderr else how,
-        permanent=False,
-    )

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ...._checks import shorten
 from .._base import EngineError
+from ._complaints import fit_for_strangers
+from ._faults import says_no_memory
 from ._models import whisper_model
 from ._segments import Word
 from ._settings import LocalSettings
@@ -37,12 +40,7 @@ class WhisperRecognizer:
                 cpu_threads=settings.threads,
             )
         except (OSError, ValueError, RuntimeError) as error:
-            raise EngineError(
-                "bad-model",
-                "The recognition model cannot be loaded",
-                f"model={settings.model!r}: {error}",
-                permanent=False,
-            ) from error
+            raise _not_loaded(error, settings, folder) from error
 
     def detect(self, sound: Samples) -> Guess | None:
         """Guess the language of what is spoken first; None if nobody speaks."""
@@ -70,6 +68,20 @@ class WhisperRecognizer:
         for segment in segments:
             for word in segment.words or ():
                 yield Word(text=word.word, start=float(word.start), end=float(word.end))
+
+
+def _not_loaded(error: Exception, settings: LocalSettings, folder: str) -> Exception:
+    if says_no_memory(error):
+        return MemoryError(str(error))
+    # A name may be one to fetch, and the network be back for the next attempt. Only a
+    # plain ValueError says that there is no model of this name.
+    is_settled = Path(folder).is_dir() or type(error) is ValueError
+    return EngineError(
+        "bad-model" if is_settled else "no-model",
+        "The recognition model cannot be loaded",
+        f"model={shorten(settings.model)}: {fit_for_strangers(str(error))}",
+        permanent=is_settled,
+    )
 
 
 def _speech(sound: Samples) -> Samples | None:

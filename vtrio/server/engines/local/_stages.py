@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...._checks import shorten
 from .._base import EngineError
+from ._faults import says_no_memory
 from ._segments import Word
 from ._settings import LocalSettings
 
@@ -111,13 +112,15 @@ def _build(field: str, choice: str, settings: LocalSettings) -> object:
             raise ImportError("no module:name")
         factory = getattr(import_module(module, __package__), name)
     except (ImportError, AttributeError) as error:
+        if says_no_memory(error):
+            raise MemoryError(str(error)) from error
         allowed = ", ".join(sorted(_BUILT_IN))
         raise EngineError(
             "bad-setting",
             "The local engine is set up wrongly",
             f"{field}={shorten(choice)} cannot be loaded ({error}): must be one of"
             f" {allowed}, or module:name of a factory",
-            permanent=False,
+            permanent=True,
         ) from error
     built: object = factory(settings)
     return built

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ._segments import Sentence
 
@@ -38,15 +38,48 @@ class Cue:
 
 
 def cues(sentences: Sequence[Sentence], media_seconds: float) -> list[Cue]:
-    """Cut sentences into cues, in order, without overlap, inside the video."""
-    made: list[Cue] = []
+    """Cut sentences into cues, in order, without overlap, inside the video.
+
+    Each ends after it begins, as WebVTT demands, in the milliseconds that are written:
+    a sentence without time shares the cues of its neighbour.
+    """
+    limit = _milliseconds(media_seconds)
+    spans: list[_Span] = []
     for index, sentence in enumerate(sentences):
-        following = sentences[index + 1].start if index + 1 < len(sentences) else None
-        limit = media_seconds if following is None else min(following, media_seconds)
-        start = min(sentence.start, limit)
-        end = min(max(sentence.end, start + SHORTEST), limit)
-        made += _cut(sentence.text, start, end)
-    return made
+        until, text = limit, sentence.text
+        if index + 1 < len(sentences):
+            until = min(_milliseconds(sentences[index + 1].start), limit)
+        start = min(_milliseconds(sentence.start), until)
+        if spans and spans[-1].start == spans[-1].end:
+            late = spans.pop()
+            text, start = f"{late.text} {text}", late.start
+        end = max(_milliseconds(sentence.end), start + _milliseconds(SHORTEST))
+        spans.append(_Span(text=text, start=start, end=min(end, until)))
+    return [cue for span in _with_time(spans, limit) for cue in _cut(span)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Span:
+    """A sentence with its time in whole milliseconds."""
+
+    text: str
+    start: int
+    end: int
+
+
+def _with_time(spans: Sequence[_Span], limit: int) -> list[_Span]:
+    """Find time for the last one, if it begins at the end of the video."""
+    if not spans or spans[-1].start < spans[-1].end:
+        return list(spans)
+    *others, last = spans
+    free_from = others[-1].end if others else 0
+    start = max(free_from, last.start - _milliseconds(SHORTEST))
+    if start < last.end:
+        return [*others, replace(last, start=start)]
+    if others:
+        text = f"{others[-1].text} {last.text}"
+        return [*others[:-1], replace(others[-1], text=text)]
+    return [replace(last, end=limit + 1)]  # a video without length
 
 
 def to_srt(cues: Iterable[Cue]) -> str:
@@ -70,17 +103,23 @@ def to_webvtt(cues: Iterable[Cue], notes: Iterable[str] = ()) -> str:
     return "WEBVTT\n\n" + "".join(f"{block}\n\n" for block in (*remarks, *blocks))
 
 
-def _cut(text: str, start: float, end: float) -> list[Cue]:
+def _cut(span: _Span) -> list[Cue]:
     """Share the time of a sentence among its cues by their number of characters."""
-    groups = _wrap(text)
+    length = span.end - span.start
+    groups = _wrap(span.text)
+    if len(groups) > length:  # no time to show them one after the other
+        rest = [line for group in groups[length - 1 :] for line in group]
+        groups = [*groups[: length - 1], rest]
     total = sum(len(line) for group in groups for line in group)
     made = []
-    spent = 0
-    for group in groups:
-        begin = start + (end - start) * spent / total
+    spent, begin = 0, span.start
+    for left, group in zip(range(len(groups) - 1, -1, -1), groups, strict=True):
         spent += sum(len(line) for line in group)
-        stop = start + (end - start) * spent / total
-        made.append(Cue(start=begin, end=stop, lines=tuple(group)))
+        stop = span.start + round(length * spent / total)
+        # At least a millisecond for this one, and for each that is left.
+        stop = min(max(stop, begin + 1), span.end - left)
+        made.append(Cue(start=begin / 1000, end=stop / 1000, lines=tuple(group)))
+        begin = stop
     return made
 
 
@@ -109,8 +148,11 @@ def _without_markup(line: str) -> str:
 
 
 def _time(seconds: float, point: str) -> str:
-    whole = round(seconds * 1000)
-    rest, milliseconds = divmod(whole, 1000)
+    rest, milliseconds = divmod(_milliseconds(seconds), 1000)
     minutes, second = divmod(rest, 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours:02}:{minute:02}:{second:02}{point}{milliseconds:03}"
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

