@@ -254,7 +254,7 @@ async def test_a_folder_that_cannot_be_made_is_a_failed_attempt(
         assert (await bench.service.get(first.id)).status is JobStatus.COMPLETED
         ended = await bench.service.get(second.id)
         assert (ended.status, ended.failures) == (JobStatus.COMPLETED, 1)
-    assert "attempt-without-folder" in caplog.text
+    assert "attempt-without-room" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -283,6 +283,23 @@ async def test_a_job_that_never_gets_a_folder_ends_in_error(
         assert ended.error.type == f"urn:vtrio:problem:{kind}"
         assert str(bench.folder) not in str(ended.error)
         assert bench.service.statistics().running
+
+
+async def test_an_engine_that_finds_the_disk_full_has_not_crashed(
+    bench_of: BenchOf, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The job says what it was, and the log has a line and no traceback."""
+    full = OSError(errno.ENOSPC, "No space left on device", "/secret/path")
+    async with bench_of([(1, full)]).running() as bench:
+        job = await bench.submit()
+        await trio.sleep(50)
+
+        ended = await bench.service.get(job.id)
+        assert ended.error is not None
+        assert ended.error.type == "urn:vtrio:problem:no-room"
+        assert "secret" not in str(ended.error)
+    told = [record.exc_info for record in caplog.records]
+    assert told == [None] * 3
 
 
 async def test_a_failure_cannot_forge_a_line_of_the_log(

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from vtrio._distributions import Durations
+from vtrio.cli import main
 from vtrio.server.engines import EngineUnavailable, choose_engine
 
 
@@ -32,8 +33,12 @@ def a_local_package(missing: str | None) -> ModuleType:
         def __init__(self, settings: object) -> None:
             self.settings = settings
 
+    def available(settings: object) -> str | None:
+        assert settings == "settings"
+        return missing
+
     package = ModuleType("vtrio.server.engines.local")
-    package.available = lambda: missing  # type: ignore[attr-defined]
+    package.available = available  # type: ignore[attr-defined]
     package.LocalEngine = Engine  # type: ignore[attr-defined]
     package.LocalSettings = Settings  # type: ignore[attr-defined]
     return package
@@ -94,6 +99,20 @@ def test_what_cannot_be_imported_is_not_there(local: pytest.MonkeyPatch) -> None
     assert choose_engine().name == "simulated"
 
 
+def test_what_is_there_but_damaged_is_as_if_it_were_not(
+    local: pytest.MonkeyPatch,
+) -> None:
+    """Its own sentence says what to do."""
+
+    class Damaged:
+        def __init__(self, settings: object) -> None:
+            raise ImportError("half of it is missing")
+
+    local.setattr(sys.modules["vtrio.server.engines.local"], "LocalEngine", Damaged)
+    with pytest.raises(EngineUnavailable, match="half of it is missing"):
+        choose_engine("local")
+
+
 def test_the_simulated_engine_can_always_be_chosen(local: pytest.MonkeyPatch) -> None:
     """It needs nothing."""
     assert choose_engine("simulated").name == "simulated"
@@ -124,6 +143,15 @@ def test_no_other_engine_takes_the_settings_of_the_simulated_one(
     ):
         with pytest.raises(ValueError, match=f"{setting}=.*engine='simulated'"):
             choose_engine(name, **{setting: value})  # type: ignore[arg-type]
+
+
+def test_a_command_that_asks_for_what_is_not_there_is_told(
+    local: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence, and the status of a wrong command."""
+    install(local, "no ears")
+    assert main(["serve", "--engine", "local", "--port", "0"]) == 2
+    assert capsys.readouterr().err == "vtrio: no ears\n"
 
 
 def test_there_are_two_engines(local: pytest.MonkeyPatch) -> None:

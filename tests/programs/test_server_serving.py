@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from vtrio.cli import main
 from vtrio.server import (
     ServeError,
     ServerSettings,
@@ -193,8 +194,6 @@ def test_it_serves_where_nothing_can_be_printed(where: str, tmp_path: Path) -> N
 
 def test_no_folder_is_not_this_folder(capsys: pytest.CaptureFixture[str]) -> None:
     """An empty --data-dir, as an unset variable of a shell makes it, is refused."""
-    from vtrio.cli import main
-
     assert main(["serve", "--engine", "simulated", "--data-dir", ""]) == 2
     (sentence,) = capsys.readouterr().err.splitlines()
     assert "--data-dir '' is not allowed" in sentence
@@ -223,7 +222,7 @@ def test_the_package_is_light() -> None:
 
 
 def test_without_the_extra_one_sentence_names_it(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Using a name that needs it fails with what to install."""
     import vtrio.server
@@ -236,6 +235,8 @@ def test_without_the_extra_one_sentence_names_it(
     monkeypatch.setitem(sys.modules, "quart", None)
     with pytest.raises(ImportError, match=r"pip install 'vtrio\[server\]'"):
         _ = vtrio.server.run_server
+    assert main(["serve"]) == 2
+    assert "pip install 'vtrio[server]'" in capsys.readouterr().err
     monkeypatch.setattr("vtrio.server.import_module", lambda *_: __import__("no_such"))
     with pytest.raises(ModuleNotFoundError, match="no_such"):
         _ = vtrio.server.run_server

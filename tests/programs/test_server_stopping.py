@@ -63,7 +63,7 @@ async def test_clean_up_that_hangs_cannot_hold_the_stop_up(
         monkeypatch.setattr("vtrio.server.files.remove_now", hang)
         took = await running.stop()
     disk_works.set()
-    assert took < 0.7
+    assert took < 1.1
     assert len(list(tmp_path.iterdir())) == 1
 
 

@@ -18,7 +18,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import ExitStack
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
 import trio
@@ -164,8 +164,8 @@ async def _answer_itself(
     Otherwise hypercorn's reader would wait for ever with a body that nobody takes.
     """
 
-    async def read_on() -> None:
-        while not gate.left:
+    async def read_on() -> NoReturn:
+        while True:
             await gate.receive()
 
     async with trio.open_nursery() as nursery:

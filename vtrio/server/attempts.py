@@ -93,16 +93,20 @@ class Attempt:
         try:
             await files.make_folder(self._folder)
         except OSError as error:
-            _log.error(
-                "attempt-without-folder id=%s attempt=%d error=%r",
-                *(self._record.id, self._record.attempt, error),
-            )
-            # The error itself is for the log: it names paths of the server's.
-            kind = "no-room" if files.is_full(error) else "no-folder"
-            return EngineError(
-                kind, "The server could not make room for the work", permanent=False
-            )
+            return self._without_room(error)
         return None
+
+    def _without_room(self, error: OSError) -> EngineError:
+        """Log what the disk refused, and say without its words what that means."""
+        _log.error(
+            "attempt-without-room id=%s attempt=%d error=%r",
+            *(self._record.id, self._record.attempt, error),
+        )
+        return EngineError(
+            "no-room" if files.is_full(error) else "no-folder",
+            "The server could not make room for the work",
+            permanent=False,
+        )
 
     async def _translate(
         self, task: Task, report: Callable[[Progress], None]
@@ -112,7 +116,9 @@ class Attempt:
             return await self._engine.translate(task, report)
         except EngineError as error:
             return error
-        except Exception:  # noqa: BLE001 - isolation: one job must not end the others
+        except Exception as error:  # noqa: BLE001 - isolation: one job must not end the others
+            if isinstance(error, OSError) and files.is_full(error):
+                return self._without_room(error)
             _log.exception("engine-crashed id=%s attempt=%d", task.job_id, task.attempt)
             return EngineError(
                 "engine-crashed", "The engine failed unexpectedly", permanent=False

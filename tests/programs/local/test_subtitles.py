@@ -51,6 +51,11 @@ def test_a_short_sentence_stays_long_enough_to_be_read() -> None:
     assert [(cue.start, cue.end) for cue in cues(said, 1.0)] == [(0, 0.5), (0.5, 1.0)]
 
 
+def test_a_sentence_without_text_is_not_shown() -> None:
+    """A translation may come out empty."""
+    assert cues([Sentence(text=" ", start=0, end=1)], 10) == []
+
+
 @pytest.mark.parametrize(
     ("times", "media_seconds", "shown"),
     [

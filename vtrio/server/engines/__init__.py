@@ -87,13 +87,16 @@ def _missing_for_local() -> str | None:
             f"the local engine cannot be imported ({error}): run"
             " pip install 'vtrio[local]'"
         )
-    return local.available()
+    return local.available(local.LocalSettings.from_environment(os.environ))
 
 
 def _make_local() -> Engine:
     from .local import LocalEngine, LocalSettings
 
-    return LocalEngine(LocalSettings.from_environment(os.environ))
+    try:
+        return LocalEngine(LocalSettings.from_environment(os.environ))
+    except ImportError as error:  # installed, but damaged
+        raise EngineUnavailable(str(error)) from error
 
 
 def _make_simulated(

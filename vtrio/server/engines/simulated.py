@@ -35,11 +35,9 @@ _SUBTITLES = """WEBVTT
 class SimulatedEngine:
     """Draws a duration and an ending for each job.
 
-    The draws of a job come from the seed and from its place in the order in which
-    the engine first saw the jobs, so they do not depend on how the jobs interleave:
-    the same seed and order give the same durations and endings. Without a seed each
-    engine draws its own. A job that was cut off is forgotten, as one that has ended:
-    it draws anew if it comes again.
+    The draws of an attempt come from the seed and from its place in the order of
+    attempts, so they do not depend on how the jobs interleave: the same seed and order
+    give the same durations and endings. Without a seed each engine draws its own.
     """
 
     name = "simulated"
@@ -55,8 +53,7 @@ class SimulatedEngine:
         self._durations = durations
         self._failure_rate = failure_rate
         self._seed = random.SystemRandom().getrandbits(64) if seed is None else seed
-        self._places: dict[str, int] = {}
-        self._seen = 0
+        self._begun = 0
 
     def __repr__(self) -> str:
         return (
@@ -83,17 +80,10 @@ class SimulatedEngine:
         """Take the time that was drawn, then give the upload back.
 
         Raises:
-            EngineError: the job drew a failure; another attempt would draw the same.
+            EngineError: the attempt drew a failure, which is the end of its job.
         """
-        rng = random.Random(f"{self._seed}/{self._place(task.job_id)}")
-        try:
-            return await self._take_time(task, rng, report)
-        finally:
-            del self._places[task.job_id]
-
-    async def _take_time(
-        self, task: Task, rng: random.Random, report: Callable[[Progress], None]
-    ) -> Translation:
+        rng = random.Random(f"{self._seed}/{self._begun}")
+        self._begun += 1
         duration = self._durations.at(rng.random())
         fails = rng.random() < self._failure_rate
         ends_at = rng.random() if fails else 1.0
@@ -116,12 +106,6 @@ class SimulatedEngine:
                 permanent=True,
             )
         return made
-
-    def _place(self, job_id: str) -> int:
-        if job_id not in self._places:
-            self._places[job_id] = self._seen
-            self._seen += 1
-        return self._places[job_id]
 
 
 def _make(task: Task) -> Translation:

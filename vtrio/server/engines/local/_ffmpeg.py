@@ -19,7 +19,7 @@ from ._stages import HEARING_RATE
 _LAST_LINES = 12
 _LONGEST_LINE = 500
 
-# What may be asked of ffmpeg's description: enough for a hundred streams.
+# What is kept of ffmpeg's description: it takes a line a stream.
 _DESCRIPTION = 2000
 
 # No fault of the program: no memory or no process to start it in.
@@ -51,12 +51,16 @@ class Ffmpeg:
         """Tell what matters about a video, or that it is none.
 
         Raises:
-            EngineError: `not-a-video`, `cut-off`, `no-audio` or `too-long`.
+            EngineError: `not-a-video`, `cut-off`, `no-audio` or `too-long`; or ffmpeg
+                was killed, or found no memory.
         """
         opening = source(video)
-        # Without an output its exit status is always 1: the description counts.
-        _, lines = self._call(*opening, keep=_DESCRIPTION, only=matters)
+        # Without an output it always fails in the end: the description counts.
+        status, lines = self._call(*opening, keep=_DESCRIPTION, only=matters)
         media = parse_media(lines)
+        fault = failure(status, lines)
+        if not media.streams and isinstance(fault, EngineError):
+            raise fault
         picture, sound = media.main("video"), media.main("audio")
         # Of half an index ffmpeg may tell half the streams.
         if (
