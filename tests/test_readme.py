@@ -51,10 +51,15 @@ def environment(url: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server that is quick."""
+    # It is killed in the end, so what it leaves behind must lie where that is tidied.
+    folder = tmp_path_factory.mktemp("server")
     with subprocess.Popen(
-        [sys.executable, "-c", QUICK_SERVER], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", QUICK_SERVER],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},
     ) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
