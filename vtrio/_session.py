@@ -37,6 +37,8 @@ NOT_FOUND_GRACE = 5.0
 # recent answers if that is longer.
 LEAST_MARGIN = 0.020
 RECENT_ANSWERS = 8
+# What an answer is taken to last before one of this wait has been measured.
+UNMEASURED_ANSWER = 0.1
 # A wait without limits may go on for weeks; its receipt must not grow for as long.
 MOST_REMEMBERED = 1000
 MOST_UNKNOWN_WORDS = 20
@@ -353,7 +355,11 @@ class Session:
         has made it so wide that it began already, the latest answer has a say.
         """
         latest = self._answer_times[-1] if self._answer_times else 0.0
-        for took in (max(self._answer_times, default=0.0), latest):
+        slowest = max(self._answer_times, default=0.0)
+        if self._polls == 0:
+            # The first poll would be the last. A submission's answer says little of it.
+            latest = slowest = max(latest, UNMEASURED_ANSWER)
+        for took in (slowest, latest):
             last_poll_at = self._give_up_at - max(LEAST_MARGIN, 2 * took)
             if last_poll_at > now:
                 cut = due_at > last_poll_at

@@ -271,6 +271,18 @@ def test_a_slow_answer_does_not_end_the_polling() -> None:
     )  # 110 is too late
 
 
+def test_a_first_poll_that_is_the_last_has_time_to_spare() -> None:
+    """How long the submission's answer took says little of a poll's."""
+    session = a_session(
+        last=seen(age=0.0, took=0.001), schedule=Fixed(100), max_wait_time=6
+    )
+    assert session.begin(now=100.0, roll=0.5) == Ask(105.8)
+    session = a_session(
+        last=seen(age=0.0, took=0.5), schedule=Fixed(100), max_wait_time=6
+    )
+    assert session.begin(now=100.0, roll=0.5) == Ask(105.0)
+
+
 def test_after_one_slow_answer_the_latest_has_a_say() -> None:
     """A connection that took long to open is no measure of the polls on it."""
     session = a_session(schedule=Exponential(1, 2), max_wait_time=15)
