@@ -53,7 +53,7 @@ def test_help_is_told_for_every_command(capsys: pytest.CaptureFixture[str]) -> N
         ("status j1 --base-url localhost", "base_url='localhost' .* http://"),
         ("status j1 --base-url http://h --api-key Ã¼", "api_key of that form"),
         ("status j1 --bas-url http://h", "unrecognized arguments: --bas-url"),
-        ("cancel j1 --max-wait 3", "unrecognized arguments"),
+        ("cancel j1 --max-wait x", "max-wait='x' is not allowed: must be a number"),
         ("wait j1 --max-w 3", "unrecognized arguments: --max-w"),
         ("translate x.mp4 --to ../x", "language='../x' .* language tag such as pt"),
     ],

@@ -230,6 +230,21 @@ def test_nobody_there_is_exit_status_3(
     assert "cannot be reached" in capsys.readouterr().err
 
 
+def test_a_question_may_be_given_up(capsys: pytest.CaptureFixture[str]) -> None:
+    """A server that accepts and never answers: exit status 4, and how to go on."""
+    with socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        where = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert vtrio("status", "a", "b", "--max-wait", 0.1, url=where) == 4
+        told = capsys.readouterr().err
+        assert "there was no answer within max-wait=0.1 s" in told
+        assert f"to go on: vtrio status a b --base-url {where}" in told
+        assert vtrio("cancel", "a", "--max-wait", 0.1, "--json", url=where) == 4
+        (line,) = lines(capsys.readouterr().out)
+        assert (line["event"], line["id"]) == ("timeout", "a")
+
+
 def test_a_result_that_cannot_be_written_is_told(
     url: str, videos: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -245,19 +246,30 @@ async def _ask_each(
 ) -> int:
     """Ask about each job once, in order, and print the answers."""
     worst = Exit.COMPLETED
+    left = list(options.ids)
     async with client_of(options) as client:
         with open_drawing(as_json=options.json) as drawing:
-            for job_id in options.ids:
-                try:
-                    job = await ask(client, job_id)
-                except VtrioError as error:
-                    worst = max(worst, exit_of(error))
-                    drawing.failed(error, job_id, job_id)
-                    if not isinstance(error, JobNotFound):
-                        # Nobody is there, or nobody lets us in: the rest would fail alike.
-                        break
-                else:
-                    _print_answer(job, drawing, as_json=options.json)
+            limit = math.inf if options.max_wait is None else options.max_wait
+            with trio.move_on_after(limit) as patience:
+                while left:
+                    job_id = left[0]
+                    try:
+                        job = await ask(client, job_id)
+                    except VtrioError as error:
+                        worst = max(worst, exit_of(error))
+                        drawing.failed(error, job_id, job_id)
+                        if not isinstance(error, JobNotFound):
+                            # Nobody is there, or lets us in: all would fail alike.
+                            break
+                    else:
+                        _print_answer(job, drawing, as_json=options.json)
+                    del left[0]
+            if patience.cancelled_caught:
+                worst = Exit.TIMED_OUT
+                late = WaitTimeout(f"there was no answer within max-wait={limit:g} s")
+                words = ["vtrio", options.command, *left]
+                again = shlex.join([*words, "--base-url", options.base_url])
+                drawing.timed_out(late, left[0], left[0], again)
     return worst
 
 

@@ -65,8 +65,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help_text)
         command.add_argument("ids", metavar="ID", nargs="+", type=_checked(_job_id))
         options.add_server(command)
+        options.add_max_wait(command)
         if name == "wait":
-            options.add_max_wait(command)
             _add_output(command)
     _add_demo(commands.add_parser("demo", help="translate the sample video"), options)
     return parser

@@ -105,7 +105,7 @@ class GatedBody:
             data = await anext(self._body)
         except StopAsyncIteration:
             raise
-        except Exception as error:
+        except Exception as error:  # whichever it is: it goes on, or is told as ours
             # Newer Quarts tell a route by an error of theirs that its client has left.
             if self._gate.left:
                 raise BadUpload("the client left before its body was whole") from error
