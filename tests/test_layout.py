@@ -16,8 +16,8 @@ HOMES = {
         *("_receipt", "_session", "_source", "_version", "schedules"),
     ),
     "engine": ("_callbacks", "_poller", "_runs"),
-    "edges": ("_download", "_videos", "sources", "testing"),
-    "programs": ("__main__", "_connections", "cli", "client", "server"),
+    "edges": ("_download", "_history_file", "_videos", "sources", "testing"),
+    "programs": ("__main__", "_connections", "_learning", "cli", "client", "server"),
 }
 RING_OF = {home: ring for ring, homes in HOMES.items() for home in homes}
 IMPURE = {"asyncio", "logging", "random", "secrets", "socket", "threading", "time"}

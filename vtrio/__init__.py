@@ -13,6 +13,7 @@ from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from ._errors import BadAnswer as BadAnswer
+    from ._errors import DamagedHistory as DamagedHistory
     from ._errors import GaveUp as GaveUp
     from ._errors import JobCancelled as JobCancelled
     from ._errors import JobEnded as JobEnded
@@ -42,12 +43,20 @@ if TYPE_CHECKING:
     from .client import VideoTranslationClient as VideoTranslationClient
     from .schedules import Exponential as Exponential
     from .schedules import Fixed as Fixed
+    from .schedules import Learned as Learned
     from .schedules import Schedule as Schedule
 
 # Where each name lives.
 _HOMES = {
     "_errors": (
-        *("BadAnswer", "GaveUp", "JobCancelled", "JobEnded", "JobFailed"),
+        *(
+            "BadAnswer",
+            "DamagedHistory",
+            "GaveUp",
+            "JobCancelled",
+            "JobEnded",
+            "JobFailed",
+        ),
         *("JobNotFound", "NoAnswer", "Redirected", "Refused", "RemoteError"),
         *("RequestTimedOut", "ServerBusy", "TransientError", "Unauthorized"),
         *("Unreachable", "VtrioError", "WaitTimeout"),
@@ -56,7 +65,7 @@ _HOMES = {
     "_receipt": ("Delay", "DelayReason", "Receipt"),
     "_source": ("Answer", "Capabilities", "StatusSource"),
     "client": ("VideoTranslationClient",),
-    "schedules": ("Exponential", "Fixed", "Schedule"),
+    "schedules": ("Exponential", "Fixed", "Learned", "Schedule"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from types import NoneType
 from urllib.parse import SplitResult, urlsplit
 
 from ._checks import shorten
@@ -56,7 +58,7 @@ def check_schedule(schedule: object, backoff: dict[str, float]) -> None:
     if isinstance(schedule, type) or not isinstance(schedule, Schedule):
         raise ValueError(
             f"schedule={shorten(schedule)} is not allowed: must have a method"
-            " `delay(state)`, such as Fixed(5) or Exponential(1, 1.5, cap=20)"
+            " `delay(state)`, such as Fixed(5) or Learned(requests_per_job=5)"
         )
     if backoff:
         given = ", ".join(f"{name}={value!r}" for name, value in backoff.items())
@@ -92,15 +94,25 @@ def check_collaborators(*, source: object, history: object, rng: object) -> None
             f"source={shorten(source)} is not allowed: must have `capabilities` and"
             " an async `status(job_id)`; see vtrio.StatusSource"
         )
-    if history is not None and (
+    if not isinstance(history, (str, os.PathLike, NoneType)) and (
         isinstance(history, type) or not isinstance(history, History)
     ):
         raise ValueError(
-            f"history={shorten(history)} is not allowed: must have a method"
-            " `observe(observation)`; see vtrio.schedules.History"
+            f"history={shorten(history)} is not allowed: must be the name of a file, or"
+            " have a method `observe(observation)`; see vtrio.schedules.History"
         )
     if rng is not None and not callable(getattr(rng, "random", None)):
         raise ValueError(f"rng={shorten(rng)} is not allowed: must be a random.Random")
+
+
+def check_key(value: object) -> str:
+    """Let through the name of a class of jobs."""
+    if not isinstance(value, str) or not _is_sendable(value):
+        raise ValueError(
+            f"key={shorten(value)} is not allowed: must be a text, the name of a class"
+            " of jobs"
+        )
+    return value
 
 
 def check_text(name: str, value: object) -> str:

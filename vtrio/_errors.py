@@ -7,6 +7,7 @@
     ├── GaveUp              the wait ended before the job did: wait again, or longer
     │   ├── WaitTimeout     (a TimeoutError) a limit of the wait was reached
     │   └── NoAnswer        nothing answered for `max_silence` seconds
+    ├── DamagedHistory      a file of durations is not what was written
     └── RemoteError         the remote misbehaved
         ├── TransientError  asking again can help; a wait survives these
         │   ├── Unreachable     no connection, or it broke
@@ -84,6 +85,10 @@ class NoAnswer(GaveUp):
     """Nothing has answered for `max_silence` seconds; is the server there?"""
 
 
+class DamagedHistory(VtrioError):
+    """A history file cannot be used: it is broken, or of another version."""
+
+
 class RemoteError(VtrioError):
     """The remote did not answer as it should.
 
@@ -153,6 +158,7 @@ class Redirected(Refused):
 
 publish(
     BadAnswer,
+    DamagedHistory,
     GaveUp,
     JobCancelled,
     JobEnded,

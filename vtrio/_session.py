@@ -102,6 +102,7 @@ class Session:
         last: the job as it was last seen, if it was: the wait goes on from there.
         submitted_at: the instant of the job's submission, where it is known otherwise.
         key: the class of the job, for schedules and histories that learn.
+        work: the amount of work, where the caller knows it better than the server.
         phase: drawn once, in [0, 1).
         run: what the clock belongs to; sightings of this wait carry it.
     """
@@ -116,6 +117,7 @@ class Session:
         last: Job | None = None,
         submitted_at: float | None = None,
         key: str = "",
+        work: float | None = None,
         phase: float = 0.0,
         run: object = None,
     ) -> None:
@@ -124,13 +126,15 @@ class Session:
         self._schedule = schedule
         self._started_at = started_at
         self._last = last
-        self._key = key
+        self.key = key
+        self._work = work
         self._phase = phase
         self._run = run
         self._answer_times = deque[float](maxlen=RECENT_ANSWERS)
         self._answers = 0
         self._polls = 0
         self._failures = 0
+        self._failures_in_a_row = 0
         self._errors = deque[str](maxlen=MOST_REMEMBERED)
         self._bytes = 0
         self._delays = deque[Delay](maxlen=MOST_REMEMBERED)
@@ -139,7 +143,7 @@ class Session:
         self._running_at: float | None = None
         # When the question was asked that nobody has answered yet.
         self._unanswered_at: float | None = None
-        self._end_bounds: tuple[float, float] | None = None
+        self._seen: tuple[float, float | None] | None = None
         self._answered = False  # whether the latest poll brought a good answer
         self._lag: float | None = None
         self._lag_bounds: tuple[float, float] | None = None
@@ -192,6 +196,7 @@ class Session:
         """Take in a good answer."""
         self._count_answer(asked_at, now, size=answer.size, answered=True)
         self._answered = True
+        self._failures_in_a_row = 0
         if self._submitted_at is None and answer.age is not None:
             self._submitted_at = now - answer.age
         if answer.age is None and self._submitted_at is not None:
@@ -217,6 +222,7 @@ class Session:
             return self._stop(error, now)
         self._answered = False
         self._failures += 1
+        self._failures_in_a_row += 1
         self._errors.append(str(error))
         return self._pause(roll=roll, now=now, since=now, hint=error.hint)
 
@@ -260,24 +266,34 @@ class Session:
             unknown_words=tuple(self._unknown_words),
         )
 
+    @property
+    def work(self) -> float | None:
+        """The amount of work, in seconds of media, where it is known."""
+        if self._work is not None or self._last is None:
+            return self._work
+        return self._last.media_seconds
+
+    @property
+    def running_age(self) -> float | None:
+        """The age at which the job was last seen running, where its age is known."""
+        if self._submitted_at is None:
+            return None
+        if self._running_at is None:
+            return 0.0
+        return max(0.0, self._running_at - self._submitted_at)
+
     def observation(self) -> Observation | None:
         """Say what this wait saw of the job's duration; None where its age is unknown.
 
-        A wait that ended before the job did has seen a lower bound.
+        A wait that ended before the job did has seen a lower bound, and so has one for
+        a job that somebody cancelled. Where the server tells the duration, it is exact.
         """
-        if self._submitted_at is None:
+        after, until = self._seen or (self.running_age, None)
+        if after is None:
             return None
-        running_at = self._running_at
-        if running_at is None:
-            running_at = self._submitted_at
-        after = max(0.0, running_at - self._submitted_at)
-        until = None
-        if self._end_bounds is not None:
-            first, last = (bound - self._submitted_at for bound in self._end_bounds)
-            after = max(after, first)
-            until = max(after, last)
-        work = self._last.media_seconds if self._last is not None else None
-        return Observation(after=after, until=until, key=self._key, work=work)
+        return Observation(
+            after=after, until=until, key=self.key, work=self.work, job=self.job_id
+        )
 
     @property
     def _what(self) -> str:
@@ -313,11 +329,26 @@ class Session:
             running_at = self._submitted_at
         if running_at is not None:
             self._lag_bounds = (0.0, max(0.0, now - running_at))
-            self._end_bounds = (running_at, now)
-        if answer.ended_ago is not None:
-            self._lag = answer.ended_ago
-            ended_at = now - answer.ended_ago
-            self._end_bounds = (ended_at, ended_at)
+        self._lag = answer.ended_ago
+        self._seen = self._bounds_of_the_duration(answer, now)
+
+    def _bounds_of_the_duration(
+        self, answer: Answer, now: float
+    ) -> tuple[float, float | None] | None:
+        """Say after and until which age the job ended, as well as can be known."""
+        cancelled = answer.job.status is JobStatus.CANCELLED
+        after = self.running_age
+        until = None if self._submitted_at is None else now - self._submitted_at
+        told = _told_duration(answer)
+        if told is not None and (until is None or told <= until):
+            # A job that was cancelled would have lasted longer.
+            return told, None if cancelled else told
+        if after is None or until is None:
+            return None
+        # It lasted at least as long as it was worked on; the rest was waiting.
+        until = max(after, until)
+        after = min(max(after, answer.run_time or 0.0), until)
+        return after, None if cancelled else until
 
     def _pause(
         self,
@@ -382,9 +413,10 @@ class Session:
             age=max(0.0, now - began),
             start_age=self._started_at - began,
             answers=self._answers,
+            failures=self._failures_in_a_row,
             hint=hint,
-            work=self._last.media_seconds if self._last is not None else None,
-            key=self._key,
+            work=self.work,
+            key=self.key,
             roll=roll,
             phase=self._phase,
         )
@@ -410,6 +442,16 @@ class Session:
         error.receipt = self.receipt(now=now)
         self.verdict = Stop(error)
         return self.verdict
+
+
+def _told_duration(answer: Answer) -> float | None:
+    """Return the job's duration by the server's own times, where it tells enough."""
+    if answer.age is not None and answer.ended_ago is not None:
+        return max(0.0, answer.age - answer.ended_ago)
+    created, finished = answer.job.created_at, answer.job.finished_at
+    if created is None or finished is None or finished < created:
+        return None
+    return (finished - created).total_seconds()
 
 
 def _ending(job: Job, what: str) -> JobEnded:

@@ -30,6 +30,7 @@ class Answer:
         age: how long ago the job was submitted, where the server says so.
         hint: the pause that the server asked for.
         ended_ago: how long the job had been over when the answer was made.
+        run_time: how long it had been worked on, once it is over.
         size: bytes of the answer's body.
     """
 
@@ -37,6 +38,7 @@ class Answer:
     age: float | None = None
     hint: float | None = None
     ended_ago: float | None = None
+    run_time: float | None = None
     size: int = 0
 
 

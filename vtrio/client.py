@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import random
@@ -22,6 +21,7 @@ from ._arguments import (
     check_base_url,
     check_collaborators,
     check_idempotency_key,
+    check_key,
     check_schedule,
     check_status_path,
     check_text,
@@ -40,18 +40,15 @@ from ._errors import (
     WaitTimeout,
 )
 from ._job import Job, JobStatus
+from ._learning import Learning
 from ._names import publish
 from ._poller import poll
 from ._runs import of_this_run, seen_now, submitted_at_of, this_run
 from ._session import Deliver, Limits, Session, Stop
 from ._source import Answer, StatusSource
 from ._videos import open_video
-from .schedules import Exponential, History, Observation, Schedule
+from .schedules import Exponential, History, Learned, Schedule
 from .sources._http import library_of
-
-_log = logging.getLogger("vtrio.client")
-
-DEFAULT_SCHEDULE = Exponential(1, 1.5, cap=20)
 
 FinalStatus = Literal["completed", "error", "timeout"]
 # Float objects of our own, told apart by identity: whoever passes `schedule` beside a
@@ -80,11 +77,15 @@ class VideoTranslationClient:
             answer `{"result": WORD}` and know ids: such as `/jobs/{id}/status`.
         api_key: sent as a bearer token, to this server alone.
         schedule: when to ask, for `wait` and `get_status` alike, in place of the
-            backoff parameters.
+            backoff parameters. Without it, `wait` polls as `Learned()` says.
         http: an `httpx.AsyncClient` or `httpx2.AsyncClient` of your own to send
             requests with; it is never closed.
         source: where to ask for the status instead; see `StatusSource`.
-        history: takes in what each wait has seen of its job's duration.
+        history: where what the waits have seen of their jobs' durations is kept:
+            the name of a file, which is read at the first wait, and written as it
+            grows and when the block ends; or a `vtrio.schedules.DurationHistory` to
+            share with others; or anything else that is a `vtrio.schedules.History`.
+            By default it lasts as long as the client.
         rng: draws what is random in the waits.
 
     Raises:
@@ -106,7 +107,7 @@ class VideoTranslationClient:
         schedule: Schedule | None = None,
         http: Any = None,
         source: StatusSource | None = None,
-        history: History | None = None,
+        history: History | str | os.PathLike[str] | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._base_url = check_base_url(base_url)
@@ -139,8 +140,9 @@ class VideoTranslationClient:
         self._backoff = Exponential(
             initial_wait_time, backoff_factor, jitter=jitter, from_age=False
         )
-        self._schedule = schedule
-        self._history = history
+        self._learning = Learning(history, schedule)
+        self._schedule = None if schedule is None else self._learning.bind(schedule)
+        self._learned = self._learning.bind(Learned())
         self._rng = rng if rng is not None else random.Random()
         self._connections = Connections(
             self._base_url,
@@ -157,6 +159,7 @@ class VideoTranslationClient:
 
     async def __aenter__(self) -> Self:
         _require_trio()
+        await self._learning.load()
         await self._connections.keep()
         return self
 
@@ -166,7 +169,10 @@ class VideoTranslationClient:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._connections.drop()  # noqa: ASYNC102 - shielded, bounded in there
+        try:
+            await self._learning.save(closing=True)  # noqa: ASYNC102 - likewise
+        finally:
+            await self._connections.drop()  # noqa: ASYNC102 - shielded, bounded in there
 
     async def get_status(
         self, job_id: Job | str | None = None, *, on_update: OnUpdate | None = None
@@ -281,6 +287,7 @@ class VideoTranslationClient:
         on_update: OnUpdate | None = None,
         on_job: OnJob | None = None,
         key: str = "",
+        work: float | None = None,
     ) -> Job:
         """Wait until the job is over, and return it, with its receipt, if completed.
 
@@ -295,7 +302,11 @@ class VideoTranslationClient:
             max_silence: seconds without any answer.
             on_update: called with the status word of every answer; see `get_status`.
             on_job: called with the whole `Job` of every answer, likewise.
-            key: the class of the job, for schedules and histories that learn.
+            key: the class of the job, such as its provider or its languages: durations
+                are learned for each class apart.
+            work: how much there is to do, such as the seconds of media, where you know
+                it and the server does not tell: durations are learned for each unit of
+                it as well.
 
         Raises:
             JobFailed, JobCancelled: the job ended so.
@@ -311,7 +322,9 @@ class VideoTranslationClient:
             max_attempts=max_attempts,
             max_silence=max_silence,
         )
-        schedule = self._schedule if self._schedule is not None else DEFAULT_SCHEDULE
+        if work is not None:
+            check_number("work", work, above=0)
+        schedule = self._schedule if self._schedule is not None else self._learned
         callback = both(with_word(on_update), on_job)
         verdict = await self._wait(
             id_of(job),
@@ -320,7 +333,8 @@ class VideoTranslationClient:
             schedule=schedule,
             limits=limits,
             on_job=callback,
-            key=key,
+            key=check_key(key),
+            work=work,
         )
         if isinstance(verdict, Stop):
             raise verdict.error
@@ -417,8 +431,10 @@ class VideoTranslationClient:
         limits: Limits,
         on_job: OnJob | None,
         key: str = "",
+        work: float | None = None,
     ) -> Deliver | Stop:
         await trio.lowlevel.checkpoint()
+        await self._learning.load()
         session = Session(
             job_id=job_id,
             schedule=schedule,
@@ -427,23 +443,21 @@ class VideoTranslationClient:
             last=last,
             submitted_at=submitted_at,
             key=key,
+            work=work,
             phase=0.0 if schedule is self._backoff else self._rng.random(),
             run=this_run(),
         )
         async with self._connections.asking(has_id=bool(job_id)) as source:
+            lesson = self._learning.begin(session)
             try:
-                return await poll(source, session, rng=self._rng, on_job=on_job)
+                return await poll(
+                    source, session, rng=self._rng, on_job=both(lesson.hear, on_job)
+                )
             finally:
-                self._remember(session.observation())
-
-    def _remember(self, observation: Observation | None) -> None:
-        """Tell the history what a wait saw, however it ended."""
-        if self._history is None or observation is None:
-            return
-        try:
-            self._history.observe(observation)
-        except Exception:  # noqa: BLE001 - a history at fault must not cost a result
-            _log.exception("history-failed observation=%r", observation)
+                lesson.over()
+                await self._learning.save(  # noqa: ASYNC102 - shielded, bounded
+                    closing=not self._connections.are_kept
+                )
 
 
 def _require_trio() -> None:

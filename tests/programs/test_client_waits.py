@@ -23,6 +23,7 @@ from vtrio import (
     JobFailed,
     JobNotFound,
     JobStatus,
+    Learned,
     NoAnswer,
     Refused,
     ServerBusy,
@@ -290,7 +291,8 @@ async def test_a_refusal_ends_get_status_with_an_exception(
 async def test_wait_goes_on_from_the_submission(autojump_clock: MockClock) -> None:
     """The answer to `submit` is the observation at age 0; the default schedule follows."""
     source = TimedSource([(4.0, "completed")])
-    job = await a_client(source).wait(submitted_now())
+    client = a_client(source, schedule=Learned(spread=0))
+    job = await client.wait(submitted_now())
     assert job.status is JobStatus.COMPLETED
     assert source.asked_at == [1.0, 2.5, 4.75]
 
@@ -298,7 +300,7 @@ async def test_wait_goes_on_from_the_submission(autojump_clock: MockClock) -> No
 async def test_wait_by_id_asks_at_once(autojump_clock: MockClock) -> None:
     """Nothing is known, so the first poll is now."""
     source = TimedSource([(2.0, "completed")])
-    await a_client(source).wait("j1")
+    await a_client(source, schedule=Learned(spread=0)).wait("j1")
     assert source.asked_at == [0.0, 1.0, 2.5]
 
 
@@ -336,7 +338,7 @@ async def test_a_wait_that_gives_up_can_be_taken_up_again(
 ) -> None:
     """The error carries the last job: the next wait goes on from there."""
     source = TimedSource([(8.0, "completed")])
-    client = a_client(source)
+    client = a_client(source, schedule=Learned(spread=0))
     with pytest.raises(WaitTimeout) as caught:
         await client.wait(submitted_now(), max_wait_time=5)
     error = caught.value
@@ -383,13 +385,16 @@ async def test_a_history_takes_in_what_a_wait_saw(autojump_clock: MockClock) -> 
         def observe(self, observation: Observation) -> None:
             seen.append(observation)
 
-    client = a_client(TimedSource([(4.0, "completed")]), history=Listening())
+    still = Exponential(1, 1.5)
+    client = a_client(
+        TimedSource([(4.0, "completed")]), history=Listening(), schedule=still
+    )
     await client.wait(submitted_now(), key="pt")
-    assert seen == [Observation(after=2.5, until=4.75, key="pt")]
-    client = a_client(TimedSource([]), history=Listening())
+    assert seen == [Observation(after=2.5, until=4.75, key="pt", job="j1")]
+    client = a_client(TimedSource([]), history=Listening(), schedule=still)
     with trio.move_on_after(3):
         await client.wait(submitted_now())
-    assert seen[1:] == [Observation(after=2.5, until=None)]
+    assert seen[1:] == [Observation(after=2.5, until=None, job="j1")]
     await client_that_knows_no_age(Listening())
     assert len(seen) == 2
 
@@ -519,7 +524,7 @@ async def test_the_request_timeout_bounds_a_single_question(
 
 async def test_waits_run_side_by_side(autojump_clock: MockClock) -> None:
     """Each wait is a plain coroutine; a nursery of the caller's runs many."""
-    client = a_client(TimedSource([(30.0, "completed")]))
+    client = a_client(TimedSource([(30.0, "completed")]), schedule=Learned(spread=0))
     ends: list[float] = []
 
     async def one(job: Job) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -338,7 +339,7 @@ def test_a_sighting_was_true_when_it_was_asked_for() -> None:
     session.begin(now=100.0, roll=0.5)
     answered(session, COMPLETED, 110.0)
     assert session.receipt(now=110.0).lag_bounds == (0.0, 15.0)
-    assert session.observation() == Observation(after=5.0, until=20.0)
+    assert session.observation() == Observation(after=5.0, until=20.0, job="j1")
 
 
 def test_a_deadline_that_passes_is_a_timeout() -> None:
@@ -470,7 +471,7 @@ def test_what_was_seen_of_the_duration_is_an_interval() -> None:
     session.begin(now=100.0, roll=0.5)
     answered(session, RUNNING, 110.0)
     answered(session, COMPLETED, 120.0)
-    assert session.observation() == Observation(after=10.0, until=20.0)
+    assert session.observation() == Observation(after=10.0, until=20.0, job="j1")
 
 
 def test_a_wait_that_gave_up_has_seen_a_lower_bound() -> None:
@@ -478,7 +479,7 @@ def test_a_wait_that_gave_up_has_seen_a_lower_bound() -> None:
     session = a_session(last=seen(age=0.0), max_attempts=1)
     session.begin(now=100.0, roll=0.5)
     answered(session, RUNNING, 110.0)
-    assert session.observation() == Observation(after=10.0, until=None)
+    assert session.observation() == Observation(after=10.0, until=None, job="j1")
 
 
 def test_the_servers_own_times_are_exact() -> None:
@@ -486,7 +487,64 @@ def test_the_servers_own_times_are_exact() -> None:
     session = a_session(last=seen(age=0.0))
     session.begin(now=100.0, roll=0.5)
     answered(session, Answer(job=COMPLETED.job, ended_ago=3.0), 110.0)
-    assert session.observation() == Observation(after=7.0, until=7.0)
+    assert session.observation() == Observation(after=7.0, until=7.0, job="j1")
+
+
+def dated(status: JobStatus, seconds: float) -> Job:
+    """Make a job whose document tells how long it took."""
+    noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
+    return Job(
+        id="j1",
+        status=status,
+        created_at=noon,
+        finished_at=noon + timedelta(seconds=seconds),
+    )
+
+
+def test_the_times_in_the_document_are_exact_too() -> None:
+    """Even where nobody has told the job's age; what cannot be is not believed."""
+    session = a_session()
+    session.begin(now=100.0, roll=0.5)
+    answered(session, Answer(job=dated(JobStatus.ERROR, 42.5)), 110.0)
+    assert session.observation() == Observation(after=42.5, until=42.5, job="j1")
+    session = a_session(last=seen(age=0.0))
+    session.begin(now=100.0, roll=0.5)
+    answered(session, Answer(job=dated(JobStatus.COMPLETED, 3600)), 110.0)
+    assert session.observation() == Observation(after=0.0, until=10.0, job="j1")
+
+
+@pytest.mark.parametrize(("run_time", "after"), [(6.0, 6.0), (0.5, 2.0), (99.0, 10.0)])
+def test_the_run_time_is_a_lower_bound(run_time: float, after: float) -> None:
+    """A job may have waited before it was worked on, so it says no more."""
+    session = a_session(last=seen(age=0.0))
+    session.begin(now=100.0, roll=0.5)
+    answered(session, RUNNING, 102.0)
+    answered(session, Answer(job=COMPLETED.job, run_time=run_time), 110.0)
+    assert session.observation() == Observation(after=after, until=10.0, job="j1")
+
+
+@pytest.mark.parametrize(("ended_ago", "after"), [(None, 2.0), (3.0, 7.0)])
+def test_a_job_that_was_cancelled_would_have_lasted_longer(
+    ended_ago: float | None, after: float
+) -> None:
+    """Its cancellation is a lower bound; a failure is an end like any other."""
+    session = a_session(last=seen(age=0.0))
+    session.begin(now=100.0, roll=0.5)
+    answered(session, RUNNING, 102.0)
+    cancelled = Job(id="j1", status=JobStatus.CANCELLED)
+    answered(session, Answer(job=cancelled, ended_ago=ended_ago), 110.0)
+    assert session.observation() == Observation(after=after, until=None, job="j1")
+
+
+def test_the_callers_word_on_the_work_counts_first() -> None:
+    """The server may not tell how long the video is, or tell it late."""
+    session = Session(
+        job_id="j1", schedule=Fixed(1), limits=Limits(), started_at=100.0, work=30.0
+    )
+    session.begin(now=100.0, roll=0.5)
+    told = Job(id="j1", status=JobStatus.RUNNING, media_seconds=31.0)
+    answered(session, Answer(job=told), 100.0)
+    assert session.work == 30.0
 
 
 def test_a_job_of_unknown_age_teaches_nothing() -> None:

@@ -16,13 +16,14 @@ from vtrio import (
     Fixed,
     Job,
     JobStatus,
+    Learned,
     Receipt,
     Schedule,
     StatusSource,
     VideoTranslationClient,
     VtrioError,
 )
-from vtrio.schedules import PollState
+from vtrio.schedules import DurationHistory, Observation, PollState
 
 
 class MySchedule:
@@ -49,8 +50,14 @@ class MySource:
 def values() -> None:
     """Settings are values, and protocols are fulfilled by shape."""
     schedules: list[Schedule] = [Fixed(5), Exponential(1, 1.5, cap=20), MySchedule()]
+    history = DurationHistory()
+    history.observe(Observation(after=1, until=2))
+    schedules += [Learned(), Learned(history=history, requests_per_job=5)]
     source: StatusSource = MySource()
     VideoTranslationClient("http://host", schedule=schedules[0], source=source)
+    VideoTranslationClient("http://host", history=history)
+    VideoTranslationClient("http://host", history="durations.json")
+    VideoTranslationClient("http://host", history=Path("durations.json"))
     VideoTranslationClient("http://host", http=httpx.AsyncClient())
     VideoTranslationClient("http://host", http=httpx2.AsyncClient())
     assert_type(vtrio.__version__, str)
@@ -70,6 +77,7 @@ async def calls(client: VideoTranslationClient) -> None:
     job = await client.submit("talk.mp4", to="pt")
     assert_type(job, Job)
     assert_type(await client.wait(job, max_wait_time=60, on_job=print), Job)
+    assert_type(await client.wait(job, key="pt", work=66.0), Job)
     assert_type(await client.get_job(job.id), Job)
     assert_type(await client.cancel(job), Job)
     assert_type(await client.download(job, Path("out.mp4")), Path)

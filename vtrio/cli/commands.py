@@ -7,16 +7,17 @@ import math
 import shlex
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from .._errors import GaveUp, JobNotFound, VtrioError, WaitTimeout
+from .._errors import DamagedHistory, GaveUp, JobNotFound, VtrioError, WaitTimeout
 from .._job import Job
 from ..client import VideoTranslationClient
+from ..schedules import Exponential, Learned
 from .drawing import Drawing, document_of, open_drawing, printable
 from .exits import Exit, exit_of
 from .parser import UsageError
@@ -26,6 +27,8 @@ from .parser import UsageError
 PATIENCE = 30.0
 # Uploads share one line to the server; more at once make none of them faster.
 UPLOADS_AT_ONCE = 4
+# Somebody who waits for a single video has nothing to learn from, and sits there.
+COLD = Exponential(1, 1.5, cap=20)
 
 
 def run_translate(options: argparse.Namespace) -> int:
@@ -63,9 +66,32 @@ def run_trio(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
     return status
 
 
-def client_of(options: argparse.Namespace) -> VideoTranslationClient:
-    """Make the client that the options describe."""
-    return VideoTranslationClient(options.base_url, api_key=options.api_key)
+@asynccontextmanager
+async def open_client(
+    options: argparse.Namespace, *, history: str | None = None
+) -> AsyncIterator[VideoTranslationClient]:
+    """Open the client that the options describe.
+
+    Raises:
+        UsageError: the history cannot be used.
+    """
+    client = VideoTranslationClient(
+        options.base_url,
+        api_key=options.api_key,
+        schedule=Learned(cold=COLD),
+        history=history,
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(client)
+        except DamagedHistory as error:
+            raise UsageError(str(error)) from None
+        except OSError as error:
+            raise UsageError(
+                f"history={history!r} is not allowed: must be a file that can be read"
+                f" ({error.strerror})"
+            ) from None
+        yield client
 
 
 class Errand:
@@ -162,6 +188,8 @@ class Errand:
         words = ["vtrio", "wait", self.job_id, "--base-url", self._options.base_url]
         if self._output is not None:
             words += ["-o", str(self._output)]
+        if self._options.history is not None:
+            words += ["--history", self._options.history]
         return shlex.join(words)
 
 
@@ -190,7 +218,7 @@ def beside(output: Path) -> Path:
 async def _translate(
     options: argparse.Namespace, outputs: Sequence[tuple[Path, Path]]
 ) -> int:
-    async with client_of(options) as client:
+    async with open_client(options, history=options.history) as client:
         with open_drawing(as_json=options.json) as drawing:
             uploads = trio.CapacityLimiter(UPLOADS_AT_ONCE)
             errands = [
@@ -217,7 +245,7 @@ async def _translate(
 async def _wait(
     options: argparse.Namespace, outputs: Sequence[tuple[str, Path | None]]
 ) -> int:
-    async with client_of(options) as client:
+    async with open_client(options, history=options.history) as client:
         with open_drawing(as_json=options.json) as drawing:
             errands = [
                 Errand(client, drawing, name=job_id, output=output, options=options)
@@ -247,7 +275,7 @@ async def _ask_each(
     """Ask about each job once, in order, and print the answers."""
     worst = Exit.COMPLETED
     left = list(options.ids)
-    async with client_of(options) as client:
+    async with open_client(options) as client:
         with open_drawing(as_json=options.json) as drawing:
             limit = math.inf if options.max_wait is None else options.max_wait
             with trio.move_on_after(limit) as patience:

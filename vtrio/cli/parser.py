@@ -68,6 +68,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         options.add_max_wait(command)
         if name == "wait":
             _add_output(command)
+            options.add_history(command)
     _add_demo(commands.add_parser("demo", help="translate the sample video"), options)
     return parser
 
@@ -140,6 +141,16 @@ class _Options:
             _seconds,
             help_text="give up after so many seconds, never unless given",
             metavar="SECONDS",
+        )
+
+    def add_history(self, command: argparse.ArgumentParser) -> None:
+        """Add where to keep what is learned."""
+        self.add(
+            command,
+            "--history",
+            str,
+            help_text="file to keep the durations of jobs in, and to learn from",
+            metavar="FILE",
         )
 
 
@@ -218,6 +229,7 @@ def _add_translate(command: argparse.ArgumentParser, options: _Options) -> None:
     _add_output(command)
     options.add_server(command)
     options.add_max_wait(command)
+    options.add_history(command)
 
 
 def _add_demo(command: argparse.ArgumentParser, options: _Options) -> None:

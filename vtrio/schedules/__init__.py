@@ -10,7 +10,23 @@ from .._names import publish
 from ._base import History, Observation, PollState, Schedule
 from ._exponential import Exponential
 from ._fixed import Fixed
+from ._history import Belief, DurationHistory, Followed, HistoryStatistics
+from ._inspection import Inspection
+from ._learned import Learned
 
-__all__ = ["Exponential", "Fixed", "History", "Observation", "PollState", "Schedule"]
+__all__ = [
+    "Belief",
+    "DurationHistory",
+    "Exponential",
+    "Fixed",
+    "Followed",
+    "History",
+    "HistoryStatistics",
+    "Inspection",
+    "Learned",
+    "Observation",
+    "PollState",
+    "Schedule",
+]
 
-publish(Exponential, Fixed, Schedule)
+publish(Exponential, Fixed, Learned, Schedule)

@@ -17,6 +17,7 @@ class PollState:
         start_age: the age at which this wait began: 0 for a fresh job.
         answers: answers so far in this wait, failed polls included; the answer to
             the submission counts where the wait began with it.
+        failures: polls that have failed in a row; 0 after a good answer.
         hint: the pause that the server asked for with the last answer, if it did.
             The rules of the wait honour it whatever a schedule says.
         work: the amount of work, in seconds of media, where known.
@@ -28,6 +29,7 @@ class PollState:
     age: float
     start_age: float = 0.0
     answers: int = 0
+    failures: int = 0
     hint: float | None = None
     work: float | None = None
     key: str = ""
@@ -54,13 +56,15 @@ class Observation:
 
     The job was still running at age `after` and had ended at age `until`; `until`
     is None if the wait ended first (right-censored). Where the server tells the
-    duration exactly, the two are equal.
+    duration exactly, the two are equal. `job` is the job's id where it is known: what
+    a later wait sees of the same job takes the place of what an earlier one gave up.
     """
 
     after: float
     until: float | None
     key: str = ""
     work: float | None = None
+    job: str = ""
 
     def __post_init__(self) -> None:
         if not self.after >= 0 or (self.until is not None and self.until < self.after):

@@ -10,6 +10,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypeAlias, assert_never
 
@@ -70,24 +71,27 @@ class Attempt:
             nursery.cancel_scope.cancel("the attempt is done")
         return ending
 
-    async def conclude(self, ending: Ending) -> None:
-        """Write down how it ended, and remove what it wrote unless that is a result."""
+    async def conclude(self, ending: Ending) -> JobRecord | None:
+        """Write down how it ended, and remove what it wrote unless that is a result.
+
+        Returns the job as it then stands; None if the job has gone on without this
+        attempt.
+        """
         record = self._record
-        status: JobStatus | None
         status, changes = _consequences(record, ending)
-        try:
-            await self._store.move(
+        moved = None
+        with suppress(IllegalMove, Overtaken):
+            moved = await self._store.move(
                 record.id, status, at=self._now(), attempt=record.attempt, **changes
             )
-        except (IllegalMove, Overtaken):
-            status = None
         _log.info(
             "attempt-ended id=%s attempt=%d status=%s error=%r",
-            *(record.id, record.attempt, status or "overtaken"),
+            *(record.id, record.attempt, moved.status if moved else "overtaken"),
             ending if isinstance(ending, EngineError) else None,
         )
-        if status is not JobStatus.COMPLETED:
+        if moved is None or moved.status is not JobStatus.COMPLETED:
             await files.remove(self._folder)
+        return moved
 
     async def _make_folder(self) -> EngineError | None:
         try:

@@ -20,7 +20,15 @@ import trio
 
 from .._checks import check_count
 from .._job import IllegalMove, JobStatus
-from ..schedules import Exponential, PollState, Schedule
+from ..schedules import (
+    DurationHistory,
+    Exponential,
+    Followed,
+    Learned,
+    Observation,
+    PollState,
+    Schedule,
+)
 from . import files
 from .attempts import Attempt, Ending
 from .engines import Engine
@@ -56,7 +64,7 @@ class JobService:
     """Runs jobs for as long as `run` does.
 
     `retry_after` is asked with the age of a job when a client is told when to ask
-    again. `wall` tells the time of day, for display alone. `patience` tells how long
+    again; by default it learns from the jobs that were run. `wall` tells the time of day, for display alone. `patience` tells how long
     clean-up may take, and how long it may take to write an attempt's ending down.
     """
 
@@ -67,7 +75,7 @@ class JobService:
         folder: Path,
         *,
         workers: int = 2,
-        retry_after: Schedule = Exponential(1, 1.1, cap=20),  # noqa: B008 - frozen
+        retry_after: Schedule | None = None,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         patience: Patience | None = None,
     ) -> None:
@@ -77,7 +85,13 @@ class JobService:
         self._folder = folder
         self._workers = workers
         self._free = trio.Semaphore(workers)
-        self._retry_after = retry_after
+        self._durations = DurationHistory()
+        self._followed: dict[str, Followed] = {}
+        # Before a job has ended, a server that knows nothing had better be asked a
+        # little too often than hold back clients that may know more.
+        self._retry_after = retry_after or Learned(
+            history=self._durations, cold=Exponential(1, 1.1, cap=20), spread=0
+        )
         self._wall = wall
         self.patience = patience or Patience()
         self._attempts: dict[str, trio.CancelScope] = {}
@@ -170,6 +184,8 @@ class JobService:
                     await files.remove(folder)
         if accepted:
             _log.info("job-accepted id=%s to=%r", job_id, order.target_language)
+            if (followed := self._durations.follow()) is not None:
+                self._followed[job_id] = followed
             self._wake_up()
         return submission
 
@@ -227,6 +243,7 @@ class JobService:
         except IllegalMove:
             return await self._store.get(job_id), False
         _log.info("job-cancelled id=%s", job_id)
+        self._learn(record)
         # The attempt may be between its claim and its start, or past its end: then
         # there is no scope, and what it has to say is refused by the store.
         if (scope := self._attempts.get(job_id)) is not None:
@@ -241,9 +258,27 @@ class JobService:
         """Return the whole seconds after which to ask again; None for a final job."""
         if record.is_final:
             return None
-        age = self.age(record)
-        state = PollState(age=age, start_age=age, answers=1, work=record.media_seconds)
+        age, work = self.age(record), record.media_seconds
+        if (followed := self._followed.get(record.id)) is not None:
+            followed.runs(age, work=work)
+        state = PollState(age=age, start_age=age, answers=1, work=work)
         return max(1, math.ceil(self._retry_after.delay(state)))
+
+    def _learn(self, record: JobRecord) -> None:
+        """Take in how long a job took, from its submission on."""
+        followed = self._followed.pop(record.id, None)
+        if followed is None or record.finished is None:
+            return
+        duration = record.finished.clock - record.created.clock
+        # One that was cancelled would have taken longer.
+        cancelled = record.status is JobStatus.CANCELLED
+        followed.over(
+            Observation(
+                after=duration,
+                until=None if cancelled else duration,
+                work=record.media_seconds,
+            )
+        )
 
     async def _hand_out(self, nursery: trio.Nursery) -> NoReturn:
         while True:
@@ -286,7 +321,9 @@ class JobService:
                 ending = await attempt.work()
         finally:
             with trio.move_on_at(self.patience.deadline(), shield=True) as concluding:
-                await attempt.conclude(ending)
+                ended = await attempt.conclude(ending)
+                if ended is not None and ended.is_final:
+                    self._learn(ended)
             if concluding.cancelled_caught:
                 _log.error("attempt-not-concluded id=%s", record.id)
             del self._attempts[record.id]

@@ -104,6 +104,7 @@ def _answer(reply: Reply, job_id: str) -> Answer:
         age=reply.seconds("Job-Age"),
         hint=reply.hint,
         ended_ago=reply.seconds("Job-Ended-Ago"),
+        run_time=reply.seconds("Job-Run-Time"),
         size=len(reply.body),
     )
 
