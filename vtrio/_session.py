@@ -337,13 +337,14 @@ class Session:
     ) -> tuple[float, float | None] | None:
         """Say after and until which age the job ended, as well as can be known."""
         cancelled = answer.job.status is JobStatus.CANCELLED
-        after = self.running_age
         until = None if self._submitted_at is None else now - self._submitted_at
         told = _told_duration(answer)
         if told is not None and (until is None or told <= until):
             # A job that was cancelled would have lasted longer.
             return told, None if cancelled else told
-        if after is None or until is None:
+        after = self.running_age
+        if after is None or until is None or self._running_at is None:
+            # It may have been over for days when this wait began.
             return None
         # It lasted at least as long as it was worked on; the rest was waiting.
         until = max(after, until)

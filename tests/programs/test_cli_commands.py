@@ -167,6 +167,39 @@ def test_a_wait_that_times_out_tells_how_to_go_on(
     assert "vtrio wait" in str(told_line["again"])
 
 
+def test_what_was_learned_is_kept_in_a_file(
+    url: str, videos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a translation and of a later wait; a damaged file is wrong usage."""
+    history = tmp_path / "durations.json"
+    keeping = ("--history", history)
+    code = vtrio("translate", videos[0], "--to", "pt", *keeping, "--json", url=url)
+    assert code == 0
+    job_id = str(lines(capsys.readouterr().out)[0]["id"])
+    assert vtrio("wait", job_id, *keeping, url=url) == 0
+    for after, until, _ in json.loads(history.read_text())["classes"][""]:
+        assert 0.2 <= after == until < 2  # the server tells it exactly
+    capsys.readouterr()
+    history.write_text("{")
+    assert vtrio("wait", job_id, *keeping, url=url) == 2
+    assert "durations.json' cannot be used: it is not JSON" in capsys.readouterr().err
+    assert vtrio("wait", job_id, "--history", tmp_path, url=url) == 2
+    assert "must be a file that can be read" in capsys.readouterr().err
+
+
+def test_the_command_that_goes_on_learns_in_the_same_place(
+    slow_url: str,
+    videos: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And what was given up is in the file."""
+    history = tmp_path / "durations.json"
+    keeping = ("--history", history, "--max-wait", 0.05)
+    assert vtrio("translate", videos[0], "--to", "pt", *keeping, url=slow_url) == 4
+    assert f"--history {history}" in capsys.readouterr().err
+
+
 def test_a_job_is_asked_about_and_cancelled(
     slow_url: str, videos: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

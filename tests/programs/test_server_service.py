@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -288,3 +289,45 @@ async def test_what_cannot_be_removed_is_logged(
     with caplog.at_level(logging.WARNING, "vtrio.server"):
         await files.remove(tmp_path / "x")
     assert "remove-failed" in caplog.text
+
+
+async def test_the_pause_that_is_asked_for_is_learned(
+    bench_of: BenchOf, autojump_clock: MockClock
+) -> None:
+    """From the jobs that were run: until most of them end, and then little by little."""
+    bench = bench_of(script=[(60.0, None), (55.0, None), (65.0, None)] * 4)
+    async with bench.running():
+        first = await bench.submit()
+        assert bench.service.ask_again_after(first) == 1
+        for _ in range(12):
+            record = await bench.submit()
+            await trio.sleep(200)
+        fresh = replace(record, status=JobStatus.PENDING, created=bench.service.now())
+        pause = bench.service.ask_again_after(fresh)
+        assert pause is not None
+        assert 15 <= pause <= 60
+        await trio.sleep(58)
+        assert bench.service.ask_again_after(fresh) in range(1, 8)
+
+
+async def test_what_teaches_the_pause(
+    bench_of: BenchOf, autojump_clock: MockClock
+) -> None:
+    """Ends and failures since the submission; a cancelled job would last longer."""
+    broken = EngineError("bad", "It is bad", permanent=True)
+    bench = bench_of(script=[(30.0, None), (10.0, broken), (90.0, None)])
+    async with bench.running():
+        for _ in range(2):
+            await bench.submit()
+            await trio.sleep(50)
+        record = await bench.submit()
+        await trio.sleep(20)
+        await bench.service.cancel(record.id)
+        seen = list(bench.service.durations.remembered())
+    assert [(lesson.after, lesson.until) for lesson in seen] == [
+        (30.0, 30.0),
+        (10.0, 10.0),
+        (20.0, None),
+    ]
+    assert seen[0].work == 3.5
+    assert bench.service.durations.statistics().running == 0

@@ -513,6 +513,19 @@ def test_the_times_in_the_document_are_exact_too() -> None:
     assert session.observation() == Observation(after=0.0, until=10.0, job="j1")
 
 
+def test_a_job_that_was_over_when_the_wait_began_teaches_nothing() -> None:
+    """It may have been over for days; a server that tells how long it took does."""
+    session = a_session()
+    session.begin(now=100.0, roll=0.5)
+    answered(session, Answer(job=COMPLETED.job, age=86_400.0), 100.0)
+    assert session.observation() == Observation(after=0.0, until=None, job="j1")
+    session = a_session()
+    session.begin(now=100.0, roll=0.5)
+    over = Answer(job=COMPLETED.job, age=86_400.0, ended_ago=86_340.0)
+    answered(session, over, 100.0)
+    assert session.observation() == Observation(after=60.0, until=60.0, job="j1")
+
+
 @pytest.mark.parametrize(("run_time", "after"), [(6.0, 6.0), (0.5, 2.0), (99.0, 10.0)])
 def test_the_run_time_is_a_lower_bound(run_time: float, after: float) -> None:
     """A job may have waited before it was worked on, so it says no more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -67,10 +68,11 @@ class Observation:
     job: str = ""
 
     def __post_init__(self) -> None:
-        if not self.after >= 0 or (self.until is not None and self.until < self.after):
+        until = self.after if self.until is None else self.until
+        if not 0 <= self.after <= until < math.inf:
             raise ValueError(
                 f"observation ({self.after!r}, {self.until!r}]: must begin at 0 or"
-                " later and not end before it begins"
+                " later, not end before it begins, and be finite"
             )
 
 

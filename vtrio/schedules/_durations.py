@@ -74,7 +74,8 @@ class DurationModel:
         if not ended:
             raise ValueError("intervals: at least one must have ended")
         self.ends = len(ended)
-        self.mean_end = math.fsum(a + b for a, b in ended) / 2 / len(ended)
+        middles = (min((after + until) / 2, LONGEST) for after, until in ended)
+        self.mean_end = math.fsum(middles) / len(ended)
         bounds = [_within(bound) for pair in ended for bound in pair if bound > 0]
         self._low = math.log(min(bounds, default=SHORTEST)) - _MARGIN
         high = math.log(max(bounds, default=SHORTEST)) + _MARGIN

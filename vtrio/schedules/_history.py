@@ -296,7 +296,7 @@ class _Lessons:
     def _fit(self) -> None:
         self._learned, self._new = len(self.closed), 0
         ends = [
-            (seen.observation.after + until) / 2
+            min((seen.observation.after + until) / 2, LONGEST)
             for seen in self.closed
             if (until := seen.observation.until) is not None
         ]

@@ -85,12 +85,13 @@ class JobService:
         self._folder = folder
         self._workers = workers
         self._free = trio.Semaphore(workers)
-        self._durations = DurationHistory()
+        self.durations = DurationHistory()
+        """How long jobs took, from their submission on."""
         self._followed: dict[str, Followed] = {}
         # Before a job has ended, a server that knows nothing had better be asked a
         # little too often than hold back clients that may know more.
         self._retry_after = retry_after or Learned(
-            history=self._durations, cold=Exponential(1, 1.1, cap=20), spread=0
+            history=self.durations, cold=Exponential(1, 1.1, cap=20), spread=0
         )
         self._wall = wall
         self.patience = patience or Patience()
@@ -184,7 +185,7 @@ class JobService:
                     await files.remove(folder)
         if accepted:
             _log.info("job-accepted id=%s to=%r", job_id, order.target_language)
-            if (followed := self._durations.follow()) is not None:
+            if (followed := self.durations.follow()) is not None:
                 self._followed[job_id] = followed
             self._wake_up()
         return submission
