@@ -26,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, scenario in scenarios.items():
             print(f"{name:12} {scenario.SUMMARY}")
         return 0
-    results = scenarios[options.name].run(options)
+    try:
+        results = scenarios[options.name].run(options)
+    except (ValueError, OSError) as error:
+        names.choices[options.name].error(str(error))
     if options.json is not None:
         write_json(options.json, environment(options.seed), {options.name: results})
     return 0

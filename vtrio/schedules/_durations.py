@@ -23,6 +23,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate, compress
+from math import log
 from operator import add, mul, sub
 from typing import TypeAlias
 
@@ -40,8 +41,8 @@ _CELLS = 280
 _MARGIN = math.log(8)
 # In log time: a few percent for durations that hardly vary, a factor of three for those
 # of which hardly any was seen.
-_BANDWIDTHS = (0.04, 0.08, 0.16, 0.32, 0.64, 1.0)
-_ROUNDS = 6
+_BANDWIDTHS = (0.06, 0.12, 0.25, 0.5, 1.0)
+_ROUNDS = 8
 # A bandwidth of less weight than this is not looked at any more.
 _NEGLIGIBLE = 1e-6
 _PRIOR_WEIGHT = 2.0
@@ -206,7 +207,9 @@ def _expected_counts(
         share = count / max(below[end] - below[start], _LEAST_LIKELIHOOD)
         steps[start + 1] += share
         steps[end + 1] -= share
-    counts = [max(0.0, count) for count in map(mul, masses, accumulate(steps))]
+    spread = map(mul, masses, accumulate(steps))
+    # The difference of two sums may be negative in its last digit.
+    counts = [count if count > 0 else 0.0 for count in spread]
     return counts[1:-1], counts[-1]
 
 
@@ -224,7 +227,6 @@ class _Judge:
         self._starts = [start for (start, _), _ in ended]
         self._ends = [end for (_, end), _ in ended]
         self._counts = [count for _, count in ended]
-        self._scale = 1 / (cells.total() - 1 + _PRIOR_WEIGHT)
         widths = [end - start for (start, end), _ in ended]
         # What the others do not add: the prior does, and its own mass is left out.
         own = {
@@ -234,19 +236,18 @@ class _Judge:
         self._own = [own[width] for width in widths]
 
     def score(self, smoothed: Sequence[float]) -> float:
-        """Return the logarithm of the likelihood, and of the bandwidth's own odds."""
+        """Return the logarithm of the likelihood, and of the bandwidth's own odds.
+
+        But for what all bandwidths have in common: the number of the others.
+        """
         below = list(accumulate(smoothed, initial=0.0))
-        others = map(
-            sub,
-            map(below.__getitem__, self._ends),
-            map(below.__getitem__, self._starts),
-        )
-        shares = (
-            max(share * self._scale, _LEAST_LIKELIHOOD)
-            for share in map(add, others, self._own)
-        )
-        likelihoods = map(mul, self._counts, map(math.log, shares))
-        return math.log(self.bandwidth) + math.fsum(likelihoods)
+        at = below.__getitem__
+        others = map(sub, map(at, self._ends), map(at, self._starts))
+        shares = map(add, others, self._own)
+        # A conditional is twice as quick as `max`, and this is half of all the work.
+        least = _LEAST_LIKELIHOOD
+        logs = [log(share if share > least else least) for share in shares]  # noqa: FURB136
+        return log(self.bandwidth) + math.fsum(map(mul, self._counts, logs))
 
 
 def _cost_within(

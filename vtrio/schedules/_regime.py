@@ -13,7 +13,7 @@ from collections import deque
 
 # How improbable a run must be. It is asked at every probe, for runs of any length, for
 # as long as the program lasts.
-_IMPROBABLE = 1e-4
+_IMPROBABLE = 1e-5
 _LONGEST_RUN = 12
 # A probe that runs for longer than all but this share of jobs has said what it can.
 _LATE = 0.01

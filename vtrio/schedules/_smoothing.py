@@ -29,7 +29,7 @@ def smooth(masses: Sequence[float], bandwidth: float) -> list[float]:
         out = _running_mean(out, radius)
         variance -= ((2 * radius + 1) ** 2 - 1) / 12
     # The difference of two sums may be negative in its last digit.
-    return [max(0.0, mass) for mass in out]
+    return [mass if mass > 0 else 0.0 for mass in out]
 
 
 def _running_mean(masses: list[float], radius: int) -> list[float]:

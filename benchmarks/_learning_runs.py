@@ -1,0 +1,225 @@
+"""One seed of a workload: what each schedule costs, and what learning costs meanwhile."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from vtrio import Exponential, Learned
+from vtrio.schedules import DurationHistory
+
+from ._judging import (
+    Judged,
+    Teach,
+    by_delays,
+    by_looks,
+    by_schedule,
+    judge,
+    looks_until,
+    path_of,
+    still,
+    teach_by_polls,
+    teach_exactly,
+    teach_with_work,
+    wait_for,
+)
+from ._rivals import RIVALS, exponential
+from ._workloads import GROWS_AFTER, SHRINKS_AFTER, Job, Media, Workload
+
+MARKS = (0, 10, 30, 100, 300)
+SETTLED = 40
+"""Jobs after a change of regime, at which learning is judged."""
+KNOB_AFTER = 30
+"""Jobs after which the knob of `Learned` is turned, for the frontier."""
+KNOB = (1 / 256, 1 / 64, 1 / 16, 1 / 4, 4.0, 16.0, 64.0)
+RETRY_AFTER = 100
+
+# What the server asks for before it has run a job; see vtrio/server/service.py.
+_SERVERS_COLD = Exponential(1, 1.1, cap=20)
+_SEED = exponential(1, 2)
+
+RowName = tuple[str, int | None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all seeds of a workload share.
+
+    `costs` and `optimal` are of each regime: what a request is worth, and the best
+    looks; `hindsight` has the looks of schedules that were tuned on the distribution.
+    """
+
+    workload: Workload
+    jobs: int
+    costs: tuple[float, ...]
+    optimal: tuple[list[float], ...]
+    hindsight: dict[str, list[float]]
+
+
+@dataclass
+class SeedResult:
+    """What one seed found: rows, their optimum, and the costs of learning online.
+
+    `online` has, for each job, what it cost with `Learned` and with the seed's
+    schedule.
+    """
+
+    rows: dict[RowName, Judged] = field(default_factory=dict)
+    optimal: dict[RowName, Judged] = field(default_factory=dict)
+    online: list[tuple[float, float]] = field(default_factory=list)
+
+
+def run_seed(plan: Plan, seed: int) -> SeedResult:
+    """Learn online from one stream of jobs, and judge everything on fresh ones."""
+    found = SeedResult()
+    fresh = [
+        [regime.draw(rng) for _ in range(plan.jobs)]
+        for place, (_, regime) in enumerate(plan.workload.regimes)
+        for rng in [random.Random(f"fresh {seed} {place}")]
+    ]
+    _judge_others(plan, seed, fresh[0], found)
+    _learn(plan, seed, fresh, found, "Learned", teach_by_polls, online=True)
+    _learn(plan, seed, fresh, found, "Learned, told the exact durations", teach_exactly)
+    if isinstance(plan.workload.regimes[0][1], Media):
+        _learn(plan, seed, fresh, found, "Learned, media length known", teach_with_work)
+    return found
+
+
+def _judge_others(plan: Plan, seed: int, fresh: list[Job], found: SeedResult) -> None:
+    horizon = plan.workload.regimes[0][1].horizon
+    longest = min(max(job.duration for job in fresh), horizon)
+    ours = {
+        "Fixed(5)": path_of(exponential(5, 1), longest),
+        "Exponential(1, 2)": path_of(_SEED, longest),
+        "Exponential(1, 1.5, cap=20)": path_of(exponential(1, 1.5, 20), longest),
+        **plan.hindsight,
+    }
+    for rival in RIVALS:
+        if rival.random:
+            rng = random.Random(f"{rival.name} {seed}")
+            drawn = by_delays(rival.delays, fresh, horizon, rng)
+            found.rows[rival.name, None] = judge(drawn)
+        else:
+            ours[rival.name] = path_of(rival.delays, longest)
+    for name, looks in ours.items():
+        found.rows[name, None] = judge(by_looks(looks, fresh, horizon))
+    found.optimal["", None] = judge(by_looks(plan.optimal[0], fresh, horizon))
+
+
+def _learn(
+    plan: Plan,
+    seed: int,
+    fresh: list[list[Job]],
+    found: SeedResult,
+    name: str,
+    teach: Teach,
+    *,
+    online: bool = False,
+) -> None:
+    """Wait for one job after the other, and judge what is learned at each mark."""
+    workload = plan.workload
+    history = DurationHistory()
+    schedule = still(history)
+    rng = random.Random(f"learned {seed}")
+    changing = len(workload.regimes) > 1
+    knows_work = teach is teach_with_work
+    last = SHRINKS_AFTER + SETTLED if changing else max(MARKS)
+    for done in range(last + 1):
+        # Where the regime changes, what was learned up to then is judged by it.
+        place = workload.regime(max(done - 1, 0))
+        regime, jobs = workload.regimes[place][1], fresh[place]
+        for row, turned in _rows_due(name, done, history, online and changing, online):
+            if knows_work:
+                paths = by_schedule(turned, jobs, regime.horizon)
+            else:
+                longest = min(max(job.duration for job in jobs), regime.horizon)
+                paths = by_looks(looks_until(turned, longest), jobs, regime.horizon)
+            found.rows[row] = judge(paths)
+            best = by_looks(plan.optimal[place], jobs, regime.horizon)
+            found.optimal[row] = judge(best)
+        if teach is teach_exactly and done == RETRY_AFTER:
+            server = Learned(history=history, cold=_SERVERS_COLD, spread=0)
+            row = ("Retry-After alone, from a server that learns", done)
+            unknown = [Job(job.duration) for job in jobs]
+            paths = by_schedule(server, unknown, regime.horizon, rounded=True)
+            found.rows[row] = judge(paths)
+        if done == last:
+            break
+        place = workload.regime(done)
+        regime, request_cost = workload.regimes[place][1], plan.costs[place]
+        job = regime.draw(rng)
+        work = job.work if knows_work else None
+        wait = wait_for(schedule, job, regime.horizon, work=work)
+        teach(history, job, wait, regime.horizon)
+        if online:
+            ours = request_cost * wait.looks + max(0.0, wait.until - job.duration)
+            found.online.append((ours, _seeds_cost(job, regime.horizon, request_cost)))
+
+
+def _rows_due(
+    name: str, done: int, history: DurationHistory, changing: bool, online: bool
+) -> Iterator[tuple[RowName, Learned]]:
+    """Yield what is judged after so many jobs."""
+    if done in MARKS:
+        yield (name, done), still(history)
+    if changing and done == GROWS_AFTER + SETTLED:
+        yield (f"Learned, {SETTLED} jobs after growing", done), still(history)
+    if changing and done == SHRINKS_AFTER + SETTLED:
+        yield (f"Learned, {SETTLED} jobs after shrinking", done), still(history)
+    if online and done == KNOB_AFTER:
+        for factor in KNOB:
+            turned = still(history, request_cost=factor * _believed_cost(history))
+            yield (f"Learned, request_cost x {factor:g}", done), turned
+
+
+def _believed_cost(history: DurationHistory) -> float:
+    belief = history.belief()
+    return 0.02 * belief.mean_end if belief is not None else 1.0
+
+
+def _seeds_cost(job: Job, horizon: float, request_cost: float) -> float:
+    """Return what one job costs by 1 s x 2."""
+    age, looks, delay = 0.0, 0, 1.0
+    while not looks or age < min(job.duration, horizon):
+        age, looks, delay = min(age + delay, horizon), looks + 1, 2 * delay
+    return request_cost * looks + max(0.0, age - job.duration)
+
+
+def tune(
+    points: list[tuple[float, float]], horizon: float, request_cost: float
+) -> dict[str, list[float]]:
+    """Find the fixed interval and the backoff that are best for a distribution."""
+    jobs = [Job(value) for value, _ in _thinned(points)]
+    ending = [value for value, _ in points if value < math.inf]
+    mean = math.fsum(ending) / len(ending)
+    longest = min(max(ending), horizon)
+
+    def cost(looks: list[float]) -> float:
+        return judge(by_looks(looks, jobs, horizon)).cost(request_cost)
+
+    fixed = [path_of(exponential(mean * 1.06**k, 1), longest) for k in range(-70, 25)]
+    backoff = [
+        path_of(exponential(mean * 1.35**k, factor), longest)
+        for k in range(-16, 3)
+        for factor in (1.05, 1.1, 1.2, 1.3, 1.5, 1.75, 2.0)
+    ]
+    return {
+        "Fixed, the best in hindsight": min(fixed, key=cost),
+        "Exponential, the best in hindsight": min(backoff, key=cost),
+    }
+
+
+def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Keep about two thousand points, by their weight alone.
+
+    Points of unlike weight are drawn in proportion to it, evenly.
+    """
+    kept, passed, step = [], 0.0, 1 / 2000
+    for point in points:
+        passed += point[1]
+        while passed >= step / 2:
+            kept.append(point)
+            passed -= step
+    return kept
