@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 
 
-def benchmarks(*arguments: str) -> str:
+def run(
+    *arguments: object, path: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the program as a user does, from the top of the tree."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
+    environment = dict(os.environ)
+    if path is not None:
+        environment["PYTHONPATH"] = str(path)
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
+        env=environment,
     )
+
+
+def benchmarks(*arguments: object, path: Path | None = None) -> str:
+    """Run a scenario that succeeds, and return what it prints."""
+    done = run(*arguments, path=path)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_the_scenarios_are_listed() -> None:
     """By name, with what each is about."""
-    assert "wait" in benchmarks()
+    listed = benchmarks()
+    assert "wait" in listed
+    assert "schedules" in listed
 
 
 def test_a_scenario_writes_its_results_and_where_they_are_from(tmp_path: Path) -> None:
@@ -42,3 +62,157 @@ def test_a_scenario_writes_its_results_and_where_they_are_from(tmp_path: Path) -
     overshoots = [row["overshoot_ms"]["min"] for row in found["deadline"].values()]
     assert len(overshoots) == 5
     assert min(overshoots) >= 0  # never early
+
+
+# --- schedules ----------------------------------------------------------------------
+
+MARKS = [0, 10, 30, 100, 300]
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    """A file of durations, one in seconds a line."""
+    rng = random.Random(1)
+    path = tmp_path / "clips.txt"
+    lines = [f"{60 * math.exp(rng.gauss(0, 0.5)):.3f}\n" for _ in range(1500)]
+    path.write_text("".join(lines) + "\n")
+    return path
+
+
+def check_workload(workload: dict[str, Any]) -> None:
+    """Assert what holds for every workload, whatever its durations."""
+    assert set(workload) == {
+        *("name", "jobs", "mean_duration", "request_cost", "optimal", "schedules")
+    }
+    assert workload["request_cost"] == pytest.approx(0.02 * workload["mean_duration"])
+    optimal = workload["optimal"]
+    assert optimal["cost"] == pytest.approx(
+        workload["request_cost"] * optimal["requests"] + optimal["lag"]
+    )
+    learned = []
+    for row in workload["schedules"]:
+        assert set(row) == {
+            *("name", "observed", "requests", "lag", "lag_p95", "cost", "ratio")
+        }
+        assert math.isfinite(row["cost"])
+        # The best looks for a distribution need not be the best for a few draws of it.
+        assert row["ratio"] > 0.8 or row["name"] == "Learned, media length known"
+        if row["name"] == "Learned":
+            learned.append(row["observed"])
+    assert learned == MARKS
+
+
+def test_a_trace_is_the_only_workload(trace: Path, tmp_path: Path) -> None:
+    """Its mean is that of the file; the picture lies beside the results."""
+    file = tmp_path / "found.json"
+    table = benchmarks(
+        *("schedules", "--durations", trace, "--jobs", 300, "--seeds", 2),
+        *("--json", file),
+    )
+    (workload,) = json.loads(file.read_text())["results"]["schedules"]["workloads"]
+    check_workload(workload)
+    durations = [float(line) for line in trace.read_text().split()]
+    assert workload["name"] == "clips"
+    assert workload["jobs"] == 300
+    assert workload["mean_duration"] == pytest.approx(sum(durations) / len(durations))
+    ratios = {
+        (row["name"], row["observed"]): row["ratio"] for row in workload["schedules"]
+    }
+    assert ratios["Learned", 300] < 1.15
+    assert ratios["Learned", 300] < ratios["Fixed, the best in hindsight", None]
+    assert ratios["Exponential(1, 2)", None] > 2.5
+    assert "Learned" in table
+    assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_seed_finds_the_same(trace: Path, tmp_path: Path) -> None:
+    """And another one something else."""
+    found = []
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        file = tmp_path / f"{name}.json"
+        benchmarks(
+            *("schedules", "--durations", trace, "--jobs", 50, "--seeds", 1),
+            *("--seed", seed, "--json", file),
+        )
+        found.append(json.loads(file.read_text())["results"])
+    assert found[0] == found[1] != found[2]
+
+
+def test_without_matplotlib_the_picture_is_skipped(trace: Path, tmp_path: Path) -> None:
+    """And everything else is done, with a line that says so."""
+    without = tmp_path / "without"
+    without.mkdir()
+    (without / "matplotlib.py").write_text(
+        "raise ModuleNotFoundError('it is not there', name='matplotlib')"
+    )
+    file = tmp_path / "found.json"
+    table = benchmarks(
+        *("schedules", "--durations", trace, "--jobs", 20, "--seeds", 1),
+        *("--json", file),
+        path=without,
+    )
+    assert "picture: skipped, matplotlib is not installed (vtrio[bench])" in table
+    assert file.exists()
+    assert not file.with_suffix(".png").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("60\n-3\n", "line 2: '-3' is not a duration: must be a number of seconds"),
+        ("60\nsoon\n", "line 2: 'soon' is not a duration"),
+        ("nan\n", "line 1: 'nan' is not a duration"),
+        ("", "there must be a duration above 0 in it"),
+        ("0\n0\n", "there must be a duration above 0 in it"),
+        (None, "No such file"),
+    ],
+)
+def test_a_bad_trace_is_told_in_one_sentence(
+    text: str | None, told: str, tmp_path: Path
+) -> None:
+    """Which line, what stands there, and what is allowed; exit status 2."""
+    path = tmp_path / "bad.txt"
+    if text is not None:
+        path.write_text(text)
+    done = run("schedules", "--durations", path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_jobs_are_too_few() -> None:
+    """There must be somebody to judge by."""
+    done = run("schedules", "--jobs", 0)
+    assert done.returncode == 2
+    assert "--jobs must be at least 1" in done.stderr
+
+
+@pytest.mark.slow
+def test_every_workload_is_measured(tmp_path: Path) -> None:
+    """With few seeds, and so with room around the figures that are to be reached."""
+    file = tmp_path / "found.json"
+    benchmarks("schedules", "--jobs", 300, "--seeds", 3, "--json", file)
+    found = json.loads(file.read_text())["results"]["schedules"]
+    assert len(found["workloads"]) == 11
+    for workload in found["workloads"]:
+        check_workload(workload)
+        rows = {
+            (row["name"], row["observed"]): row["ratio"]
+            for row in workload["schedules"]
+        }
+        seed = rows["Exponential(1, 2)", None]
+        assert rows["Learned", 0] <= seed
+        assert rows["Learned", 10] <= 1.5
+        assert rows["Learned", 100] <= 1.2
+        if workload["mean_duration"] >= 60:
+            assert rows["Retry-After alone, from a server that learns", 100] <= 1.25
+    names = {row["name"] for row in found["workloads"][8]["schedules"]}
+    assert {
+        "Learned, 40 jobs after growing",
+        "Learned, 40 jobs after shrinking",
+    } < names
+    for check in found["checks"]["workloads"]:
+        assert check["worst_of_any_40_jobs_to_the_seed"] < 1
+    assert found["checks"]["workloads"][-1]["media_known_to_unknown"] <= 0.57
+    assert found["checks"]["spreading"]["peak"]["max"] <= 3
+    assert found["checks"]["spreading"]["cost"]["median"] <= 1.05
