@@ -98,7 +98,7 @@ def test_within_floor_and_ceiling_no_others_cost_less(
     assert cost * requests + lag == pytest.approx(min(cost * n + s for n, s in prices))
 
 
-@given(gaps, weights, costs, costs, st.floats(0, 5), st.floats(5, 30))
+@given(gaps, weights, costs, costs, st.floats(0, 5), st.floats(5, 30), st.booleans())
 def test_a_higher_request_cost_never_gives_more_requests(
     steps: list[float],
     shares: list[float],
@@ -106,18 +106,27 @@ def test_a_higher_request_cost_never_gives_more_requests(
     second: float,
     floor: float,
     ceiling: float,
+    divide: bool,
 ) -> None:
-    """And never less lag."""
+    """And never less lag; whether or not cells may be divided."""
     ages, masses = cells(steps, shares)
     cheap, dear = (
-        inspect(ages, masses, cost, floor=floor, ceiling=ceiling)
+        inspect(ages, masses, cost, floor=floor, ceiling=ceiling, divide=divide)
         for cost in sorted([first, second])
     )
     assert dear.requests <= cheap.requests + 1e-9
     assert dear.lag >= cheap.lag - 1e-9
 
 
-@given(gaps, weights, costs, st.floats(0, 100), st.floats(0.01, 5), st.floats(5, 30))
+@given(
+    gaps,
+    weights,
+    costs,
+    st.floats(0, 100),
+    st.floats(0.01, 5),
+    st.floats(5, 30),
+    st.booleans(),
+)
 def test_every_interval_lies_between_floor_and_ceiling(
     steps: list[float],
     shares: list[float],
@@ -125,31 +134,57 @@ def test_every_interval_lies_between_floor_and_ceiling(
     age: float,
     floor: float,
     ceiling: float,
+    divide: bool,
 ) -> None:
     """From any age on, on the cells, between them and beyond them."""
     ages, masses = cells(steps, shares)
-    inspection = inspect(ages, masses, cost, floor=floor, ceiling=ceiling)
+    inspection = inspect(
+        ages, masses, cost, floor=floor, ceiling=ceiling, divide=divide
+    )
     interval = inspection.next_after(age) - age
     assert floor - 1e-9 <= interval <= ceiling + 1e-9
 
 
-def test_without_memory_the_best_interval_is_fixed() -> None:
-    """An exponential duration is looked at evenly (Barlow, Hunter, Proschan 1963).
+RATE = 1 / 60
 
-    With hazard r and cost c the best interval x solves exp(r x) - r x = 1 + r c.
-    """
-    ages = [0.05 * k for k in range(16_001)]
-    rate, cost = 1 / 60, 1.2
-    masses = [0.0]
-    masses += [math.exp(-rate * a) - math.exp(-rate * b) for a, b in pairwise(ages)]
-    inspection = inspect(ages, masses, cost)
-    best = math.sqrt(2 * cost / rate)
+
+def best_interval(cost: float) -> float:
+    """Solve exp(r x) - r x = 1 + r c for x: the best interval without memory."""
+    best = math.sqrt(2 * cost / RATE)
     for _ in range(50):
-        excess = math.expm1(rate * best) - rate * best - rate * cost
-        best -= excess / (rate * math.expm1(rate * best))
+        excess = math.expm1(RATE * best) - RATE * best - RATE * cost
+        best -= excess / (RATE * math.expm1(RATE * best))
+    return best
+
+
+def without_memory(width: float, count: int) -> tuple[list[float], list[float]]:
+    """Put an exponential distribution on even cells."""
+    ages = [width * k for k in range(count)]
+    masses = [math.exp(-RATE * a) - math.exp(-RATE * b) for a, b in pairwise(ages)]
+    return ages, [0.0, *masses]
+
+
+def test_without_memory_the_best_interval_is_fixed() -> None:
+    """An exponential duration is looked at evenly (Barlow, Hunter, Proschan 1963)."""
+    ages, masses = without_memory(0.05, 16_001)
+    inspection = inspect(ages, masses, 1.2)
     looks = [ages[at] for at in path(inspection)][:10]
     intervals = [b - a for a, b in pairwise([0.0, *looks])]
-    assert intervals == pytest.approx([best] * 10, abs=0.06)
+    assert intervals == pytest.approx([best_interval(1.2)] * 10, abs=0.06)
+
+
+@pytest.mark.parametrize("cost", [1e-4, 1e-3, 1e-2, 0.05])
+def test_cells_are_divided_where_requests_are_cheap(cost: float) -> None:
+    """Intervals narrower than a cell are as good as on cells that are narrow enough."""
+    coarse = inspect(*without_memory(5.0, 200), cost, divide=True)
+    fine = inspect(*without_memory(best_interval(cost) / 4, 30_000), cost, divide=True)
+    age = 7.0
+    for _ in range(5):
+        interval = coarse.next_after(age) - age
+        assert interval == pytest.approx(best_interval(cost), rel=0.3)
+        age += interval
+    spent = cost * coarse.requests + coarse.lag
+    assert spent == pytest.approx(cost * fine.requests + fine.lag, rel=0.05)
 
 
 def test_from_a_later_age_the_same_table_gives_the_next_look() -> None:

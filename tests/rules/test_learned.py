@@ -90,6 +90,22 @@ def test_delays_lie_between_floor_and_ceiling_for_every_history(
     assert 0 < delay < math.inf
 
 
+@settings(deadline=None)
+@given(histories(), st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
+def test_a_higher_request_cost_never_gives_more_expected_requests(
+    history: DurationHistory, first: float, second: float
+) -> None:
+    """Under what is believed, for every history."""
+    belief = history.belief()
+    if belief is None:
+        return
+    cheap, dear = (
+        belief.model.inspection(cost, floor=0.05, ceiling=1e9).requests
+        for cost in sorted([first, second])
+    )
+    assert dear <= cheap * (1 + 1e-9)
+
+
 HOSTILE = {
     "all equal": [(60.0, 60.0)] * 100,
     "all zero": [(0.0, 0.0)] * 100,

@@ -121,7 +121,12 @@ class DurationModel:
         wanted = (request_cost, floor, ceiling)
         if (known := self._inspections.get(wanted)) is None:
             known = self._inspections[wanted] = inspect(
-                self.ages, self.masses, request_cost, floor=floor, ceiling=ceiling
+                self.ages,
+                self.masses,
+                request_cost,
+                floor=floor,
+                ceiling=ceiling,
+                divide=True,
             )
         return known
 
