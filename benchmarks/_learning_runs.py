@@ -33,7 +33,7 @@ SETTLED = 40
 """Jobs after a change of regime, at which learning is judged."""
 KNOB_AFTER = 30
 """Jobs after which the knob of `Learned` is turned, for the frontier."""
-KNOB = (1 / 256, 1 / 64, 1 / 16, 1 / 4, 4.0, 16.0, 64.0)
+KNOB = (1 / 4096, 1 / 512, 1 / 64, 1 / 16, 1 / 4, 4.0, 16.0, 64.0)
 RETRY_AFTER = 100
 
 # What the server asks for before it has run a job; see vtrio/server/service.py.
