@@ -43,6 +43,15 @@ trio.run(main)
 """
 
 
+CHECK_FIGURES = """
+from benchmarks import _readme
+
+text = _readme.README.read_text(encoding="utf-8")
+assert "| `Learned`, after 0 jobs |" in text
+assert _readme.with_tables(text) == text
+"""
+
+
 def environment(url: str) -> dict[str, str]:
     """Return an environment in which `vtrio` is this one, and asks that server."""
     here = Path(sys.executable).parent
@@ -76,7 +85,7 @@ def folder(tmp_path: Path, sample: Path) -> Path:
 def test_every_block_is_run_by_a_test() -> None:
     """No block is of a language that nothing here runs."""
     assert {language for language, _ in BLOCKS} == {"python", "sh"}
-    assert (len(PYTHON), len(SET_UPS), len(COMMANDS)) == (5, 2, 1)
+    assert (len(PYTHON), len(SET_UPS), len(COMMANDS)) == (6, 2, 1)
     assert SERVING in SHELL
 
 
@@ -97,7 +106,10 @@ def test_an_example_runs(code: str, url: str, folder: Path) -> None:
         assert "final status: completed" in done.stdout
     if "download" in code:
         assert (folder / "talk.pt.mp4").exists()
-    if "receipt" in code:
+    if "durations.json" in code:
+        assert (folder / "durations.json").exists()
+        assert "completed after " in done.stdout
+    elif "receipt" in code:
         assert "s: last poll" in done.stdout
 
 
@@ -138,6 +150,20 @@ def test_the_set_ups_are_what_the_gate_runs() -> None:
     assert [code.count("\n") for code in SET_UPS] == [1, 1]
     assert SET_UPS[0].rstrip().endswith("vtrio demo")
     assert SET_UPS[1].rstrip().endswith("pytest")
+
+
+def test_the_figures_are_those_of_the_results() -> None:
+    """They are written by a program, not by hand; so is the picture beside them."""
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK_FIGURES],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "benchmarks/results/schedules.png" in README
+    assert (ROOT / "benchmarks" / "results" / "schedules.png").exists()
 
 
 def test_the_readme_knows_no_machine() -> None:
