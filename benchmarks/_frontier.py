@@ -74,6 +74,8 @@ def _draw(panel: Any, workload: dict[str, Any]) -> None:
     seed = [row for row in rows if row["name"] == "Exponential(1, 2)"]
     special = {id(row) for row in [*learned, *turned, *hindsight, *seed]}
     others = [row for row in rows if row["observed"] is None and id(row) not in special]
+    # Of two in one place, others' names are worth more than ours.
+    others.sort(key=lambda row: ":" not in row["name"])
     panel.plot(
         *points(turned),
         "-",
@@ -104,8 +106,12 @@ def _draw(panel: Any, workload: dict[str, Any]) -> None:
     )
     panel.plot(*points(seed), "D", color="tab:red", ms=6, label="Exponential(1, 2)")
     panel.plot(*points(others), "x", color="0.45", ms=6, label="others, as they stand")
+    named = set()
     for row in others:
         spot = (row["requests"], 100 * row["lag"] / mean)
+        if spot in named:
+            continue
+        named.add(spot)
         panel.annotate(
             row["name"].partition(":")[0],
             spot,

@@ -125,6 +125,7 @@ def test_a_trace_is_the_only_workload(trace: Path, tmp_path: Path) -> None:
     assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_same_seed_finds_the_same(trace: Path, tmp_path: Path) -> None:
     """And another one something else."""
     found = []

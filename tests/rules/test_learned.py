@@ -56,7 +56,7 @@ def taught(family: str, count: int, seed: int, **settings: float) -> Learned:
     return schedule
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(
     histories(),
     ages,
@@ -90,7 +90,7 @@ def test_delays_lie_between_floor_and_ceiling_for_every_history(
     assert 0 < delay < math.inf
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(histories(), st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
 def test_a_higher_request_cost_never_gives_more_expected_requests(
     history: DurationHistory, first: float, second: float
@@ -182,7 +182,7 @@ def test_the_cost_is_close_to_the_least_possible(
     best = inspect(grid, masses, request_cost)
     least = request_cost * best.requests + best.lag
     ratios = []
-    for seed in range(6):
+    for seed in range(4):
         schedule = taught(family, count, seed)
         looks = looks_of(schedule, 1)
         while looks[-1] < draws[-1]:
