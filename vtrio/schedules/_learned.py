@@ -25,8 +25,8 @@ class Learned:
 
     With c the seconds of lag that one request is worth, the ages make
     E[c * requests + lag] least for the distribution that the history teaches (see
-    `vtrio.schedules` for where the formulas are from). Before the first end is seen there is
-    nothing to judge by, and `cold` says when to ask.
+    `vtrio.schedules` for where the formulas are from). Before the first end is seen
+    there is nothing to judge by, and `cold` says when to ask.
 
     After polls that failed, the next one comes 1, 2, 4 ... seconds later, if that is
     sooner: what was to be learned then has not been.
