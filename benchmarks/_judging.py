@@ -63,6 +63,16 @@ def by_looks(
         yield job.duration, place + 1, last
 
 
+def by_interval(
+    interval: float, jobs: Sequence[Job], horizon: float
+) -> Iterator[tuple[float, int, float]]:
+    """Look at all jobs at even intervals, which may be very many."""
+    for job in jobs:
+        end = min(job.duration, horizon)
+        looks = max(1, math.ceil(end / interval))
+        yield job.duration, looks, min(looks * interval, horizon)
+
+
 def by_delays(
     delays: Delays, jobs: Sequence[Job], horizon: float, rng: random.Random
 ) -> Iterator[tuple[float, int, float]]:

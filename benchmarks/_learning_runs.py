@@ -14,6 +14,7 @@ from ._judging import (
     Judged,
     Teach,
     by_delays,
+    by_interval,
     by_looks,
     by_schedule,
     judge,
@@ -48,14 +49,16 @@ class Plan:
     """What all seeds of a workload share.
 
     `costs` and `optimal` are of each regime: what a request is worth, and the best
-    looks; `hindsight` has the looks of schedules that were tuned on the distribution.
+    looks. The best interval, and the best backoff as its first delay and its factor,
+    were tuned on the distribution of the first regime.
     """
 
     workload: Workload
     jobs: int
     costs: tuple[float, ...]
     optimal: tuple[list[float], ...]
-    hindsight: dict[str, list[float]]
+    best_interval: float
+    best_backoff: tuple[float, float]
 
 
 @dataclass
@@ -90,20 +93,25 @@ def run_seed(plan: Plan, seed: int) -> SeedResult:
 def _judge_others(plan: Plan, seed: int, fresh: list[Job], found: SeedResult) -> None:
     horizon = plan.workload.regimes[0][1].horizon
     longest = min(max(job.duration for job in fresh), horizon)
-    ours = {
-        "Fixed(5)": path_of(exponential(5, 1), longest),
-        "Exponential(1, 2)": path_of(_SEED, longest),
-        "Exponential(1, 1.5, cap=20)": path_of(exponential(1, 1.5, 20), longest),
-        **plan.hindsight,
+    fixed = {"Fixed(5)": 5.0, "Fixed, the best in hindsight": plan.best_interval}
+    drawn_once = {
+        "Exponential(1, 2)": _SEED,
+        "Exponential(1, 1.5, cap=20)": exponential(1, 1.5, 20),
+        "Exponential, the best in hindsight": exponential(*plan.best_backoff),
     }
     for rival in RIVALS:
         if rival.random:
             rng = random.Random(f"{rival.name} {seed}")
             drawn = by_delays(rival.delays, fresh, horizon, rng)
             found.rows[rival.name, None] = judge(drawn)
+        elif rival.interval is not None:
+            fixed[rival.name] = rival.interval
         else:
-            ours[rival.name] = path_of(rival.delays, longest)
-    for name, looks in ours.items():
+            drawn_once[rival.name] = rival.delays
+    for name, interval in fixed.items():
+        found.rows[name, None] = judge(by_interval(interval, fresh, horizon))
+    for name, delays in drawn_once.items():
+        looks = path_of(delays, longest)
         found.rows[name, None] = judge(by_looks(looks, fresh, horizon))
     found.optimal["", None] = judge(by_looks(plan.optimal[0], fresh, horizon))
 
@@ -189,26 +197,27 @@ def _seeds_cost(job: Job, horizon: float, request_cost: float) -> float:
 
 def tune(
     points: list[tuple[float, float]], horizon: float, request_cost: float
-) -> dict[str, list[float]]:
-    """Find the fixed interval and the backoff that are best for a distribution."""
+) -> tuple[float, tuple[float, float]]:
+    """Find the fixed interval, and the backoff, that are best for a distribution."""
     jobs = [Job(value) for value, _ in _thinned(points)]
     ending = [value for value, _ in points if value < math.inf]
     mean = math.fsum(ending) / len(ending)
     longest = min(max(ending), horizon)
 
-    def cost(looks: list[float]) -> float:
+    def cost_of_interval(interval: float) -> float:
+        return judge(by_interval(interval, jobs, horizon)).cost(request_cost)
+
+    def cost_of_backoff(backoff: tuple[float, float]) -> float:
+        looks = path_of(exponential(*backoff), longest)
         return judge(by_looks(looks, jobs, horizon)).cost(request_cost)
 
-    fixed = [path_of(exponential(mean * 1.06**k, 1), longest) for k in range(-70, 25)]
-    backoff = [
-        path_of(exponential(mean * 1.35**k, factor), longest)
+    intervals = [mean * 1.06**k for k in range(-70, 25)]
+    backoffs = [
+        (mean * 1.35**k, factor)
         for k in range(-16, 3)
         for factor in (1.05, 1.1, 1.2, 1.3, 1.5, 1.75, 2.0)
     ]
-    return {
-        "Fixed, the best in hindsight": min(fixed, key=cost),
-        "Exponential, the best in hindsight": min(backoff, key=cost),
-    }
+    return min(intervals, key=cost_of_interval), min(backoffs, key=cost_of_backoff)
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

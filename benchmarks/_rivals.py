@@ -16,11 +16,19 @@ Delays = Callable[[random.Random], Iterator[float]]
 
 @dataclass(frozen=True)
 class Rival:
-    """A schedule by its delays; `random` where they are drawn anew for each job."""
+    """A schedule by its delays; `random` where they are drawn anew for each job.
+
+    Where they are all alike, `interval` says so.
+    """
 
     name: str
     delays: Delays
     random: bool = False
+    interval: float | None = None
+
+
+def _even(name: str, interval: float) -> Rival:
+    return Rival(name, _fixed(interval), interval=interval)
 
 
 def _fixed(interval: float) -> Delays:
@@ -87,19 +95,19 @@ RIVALS = (
         _full_jitter(exponential(1, 2, 60)),
         True,
     ),
-    Rival("azure-core: 30 s", _fixed(30)),
-    Rival("botocore: 5 s", _fixed(5)),
-    Rival("botocore, Transcribe: 10 s", _fixed(10)),
-    Rival("botocore, MediaConvert: 20 s", _fixed(20)),
+    _even("azure-core: 30 s", 30),
+    _even("botocore: 5 s", 5),
+    _even("botocore, Transcribe: 10 s", 10),
+    _even("botocore, MediaConvert: 20 s", 20),
     Rival(
         "heygen-cli: 2 s x 2 up to 30 s +- 25 %",
         _within(exponential(2, 2, 30), share=0.25),
         True,
     ),
-    Rival("replicate: 0.5 s", _fixed(0.5)),
-    Rival("openai: 1 s", _fixed(1)),
-    Rival("fal: 0.1 s", _fixed(0.1)),
+    _even("replicate: 0.5 s", 0.5),
+    _even("openai: 1 s", 1),
+    _even("fal: 0.1 s", 0.1),
     Rival("runwayml: 6 +- 1.5 s", _within(_fixed(6), seconds=1.5), True),
-    Rival("assemblyai: 3 s", _fixed(3)),
+    _even("assemblyai: 3 s", 3),
     Rival("databricks: 1, 2, ... 10 s", _counting(10)),
 )

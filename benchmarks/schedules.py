@@ -3,7 +3,9 @@
 By direct simulation, without a clock: a schedule is arithmetic. `Learned` learns from
 its own polls, one job after the other, and is judged on fresh jobs, which it never
 learned from. Cost is request_cost * requests + lag, with request_cost = 2 % of the mean
-duration; ratios are to the best schedule for the very distribution.
+duration; ratios are to the best schedule for the very distribution. In the change of
+regime, a row that was observed up to a job of the grown regime is judged in that, with
+its request_cost and its optimum: 300 observed, and 40 jobs after growing.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--picture",
         metavar="FILE",
         type=Path,
-        help="where to draw the frontier; beside the JSON file if not given",
+        help="where to draw the frontier; beside the JSON file, if there is one",
     )
 
 
@@ -92,10 +94,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             results.append(_summarize(plan, found))
             checks.append(_check(plan, found, results[-1]))
             _print_workload(results[-1], checks[-1])
-    picture = options.picture or (
-        options.json.with_suffix(".png") if options.json is not None else _PICTURE
-    )
-    draw_frontiers(results, picture)
+    draw_frontiers(results, _picture_of(options))
     if trace is not None:
         return {"workloads": results}
     more = {
@@ -105,9 +104,21 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {"workloads": results, "checks": {"workloads": checks, **more}}
 
 
+def _picture_of(options: argparse.Namespace) -> Path:
+    if options.picture is not None:
+        return Path(options.picture)
+    if options.json is not None:
+        return Path(options.json.with_suffix(".png"))
+    # The picture of the README is of its own workloads, and of nobody else's.
+    if options.durations is not None:
+        return Path(f"{options.durations.stem}-frontier.png")
+    return _PICTURE
+
+
 def _plan(workload: Workload, jobs: int) -> Plan:
     costs = tuple(_REQUEST_SHARE * mean_of(regime) for _, regime in workload.regimes)
     first = workload.regimes[0][1]
+    best_interval, best_backoff = tune(first.points(), first.horizon, costs[0])
     return Plan(
         workload=workload,
         jobs=jobs,
@@ -116,7 +127,8 @@ def _plan(workload: Workload, jobs: int) -> Plan:
             best_looks(regime, cost)
             for (_, regime), cost in zip(workload.regimes, costs, strict=True)
         ),
-        hindsight=tune(first.points(), first.horizon, costs[0]),
+        best_interval=best_interval,
+        best_backoff=best_backoff,
     )
 
 
@@ -185,7 +197,9 @@ def _check(
 
     check: dict[str, Any] = {
         "name": plan.workload.name,
-        "worst_of_any_40_jobs_to_the_seed": max(map(over, range(len(ours) - SETTLED))),
+        "worst_of_any_40_jobs_to_the_seed": max(
+            map(over, range(len(ours) - SETTLED + 1))
+        ),
     }
     if len(plan.workload.regimes) > 1:
         check["40_jobs_after_growing_to_the_seed"] = over(GROWS_AFTER)

@@ -181,6 +181,29 @@ def test_a_bad_trace_is_told_in_one_sentence(
     assert "Traceback" not in done.stderr
 
 
+def test_one_job_of_a_month_holds_nothing_up(tmp_path: Path) -> None:
+    """And the picture of somebody's trace is not the one of the README."""
+    path = tmp_path / "month.txt"
+    path.write_text("\n".join(["60", "70", "80"] * 50 + ["3000000"]))
+    picture = ROOT / "benchmarks" / "results" / "schedules.png"
+    before = picture.read_bytes()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks", "schedules"),
+            *("--durations", str(path), "--jobs", "300", "--seeds", "2"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "picture: month-frontier.png" in done.stdout
+    assert (tmp_path / "month-frontier.png").exists()
+    assert picture.read_bytes() == before
+
+
 def test_no_jobs_are_too_few() -> None:
     """There must be somebody to judge by."""
     done = run("schedules", "--jobs", 0)

@@ -10,9 +10,12 @@ it, the last one wins.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
+import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,9 @@ _LARGEST = 128 * 2**20
 _PATIENCE = 2.0
 # It is written when a tenth more is to be remembered, and when a client closes.
 _MORE = 0.1
+# How many are restored before others have a turn: half a millisecond.
+_SLICE = 200
+_numbers = itertools.count()
 
 
 class HistoryFile:
@@ -58,60 +64,79 @@ class HistoryFile:
         if self._loaded:
             return
         async with self._turn:
-            if not self._loaded:
-                text = await trio.to_thread.run_sync(_read, self._path)
-                for observation in [] if text is None else _parse(text, self._path):
-                    self._history.restore(observation)
-                self._loaded = True
+            if self._loaded:
+                return
+            observations = await trio.to_thread.run_sync(
+                _read, self._path, abandon_on_cancel=True
+            )
+            self._loaded = True
+            for count, observation in enumerate(observations):
+                self._history.restore(observation)
+                if count % _SLICE == _SLICE - 1:
+                    with trio.CancelScope(shield=True):  # half of it is no history
+                        await trio.lowlevel.checkpoint()
 
     def note(self) -> None:
         """Take in that there is one more job to remember."""
         self._unsaved += 1
 
-    async def save(self, *, closing: bool) -> None:
-        """Write the file if there is enough new in it, or anything when closing.
+    async def save(self, *, before: float, everything: bool) -> None:
+        """Write the file if there is enough new in it, and time before an instant.
 
-        Shielded, and given up after two seconds. An error is logged: it must not cost
-        the result of a wait.
+        Enough is a tenth, or anything if `everything` must be written. If it is cancelled, or too slow, what is new is written another time. An error
+        is logged: it must not cost the result of a wait.
         """
         remembered = self._history.statistics().remembered
-        enough = 1 if closing else max(1, _MORE * remembered)
-        if not self._loaded or self._unsaved < enough:
-            return
-        with trio.move_on_after(_PATIENCE, shield=True) as patience:
-            async with self._turn:
-                unsaved, self._unsaved = self._unsaved, 0
-                try:
-                    await trio.to_thread.run_sync(
-                        _write,
-                        self._path,
-                        list(self._history.remembered()),
-                        abandon_on_cancel=True,
-                    )
-                except OSError as error:
-                    self._unsaved += unsaved
-                    _log.warning(
-                        "history-not-saved path=%r error=%r", str(self._path), error
-                    )
-        if patience.cancelled_caught:
-            _log.warning("history-not-saved path=%r: too slow", str(self._path))
+        deadline = min(before, trio.current_time() + _PATIENCE)
+        enough = 1 if everything else max(1, _MORE * remembered)
+        if self._unsaved >= enough and deadline > trio.current_time():
+            with trio.CancelScope(deadline=deadline):
+                await self._write()
+
+    async def close(self) -> None:
+        """Write whatever is new; shielded, and given up after two seconds."""
+        if self._unsaved:
+            with trio.move_on_after(_PATIENCE, shield=True) as patience:
+                await self._write()
+            if patience.cancelled_caught:
+                _log.warning("history-not-saved path=%r: too slow", str(self._path))
+
+    async def _write(self) -> None:
+        if not self._loaded:
+            return  # what is there must not be overwritten unread
+        async with self._turn:
+            unsaved = self._unsaved
+            try:
+                await trio.to_thread.run_sync(
+                    _write,
+                    self._path,
+                    list(self._history.remembered()),
+                    abandon_on_cancel=True,
+                )
+            except (OSError, ValueError) as error:
+                _log.warning(
+                    "history-not-saved path=%r error=%r", str(self._path), error
+                )
+            else:
+                self._unsaved -= unsaved
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path) -> list[Observation]:
     try:
         with path.open("rb") as file:
             text = file.read(_LARGEST + 1)
     except FileNotFoundError:
-        return None
+        return []
     if len(text) > _LARGEST:
         raise _damaged(path, f"it is larger than {_LARGEST} bytes")
-    return text
+    return _parse(text, path)
 
 
 def _write(path: Path, observations: list[Observation]) -> None:
     path = path.resolve()  # a link stays a link
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    # One that was too slow may still be at work.
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.{next(_numbers)}.part")
     try:
         with unfinished.open("wb") as file:
             file.write(_format(observations))
@@ -125,7 +150,10 @@ def _write(path: Path, observations: list[Observation]) -> None:
 def _format(observations: list[Observation]) -> bytes:
     classes: dict[str, list[list[object]]] = {}
     for seen in observations:
-        row = [seen.after, seen.until, seen.work]
+        work = seen.work
+        if work is not None and not math.isfinite(work):
+            work = None
+        row = [seen.after, seen.until, work]
         if seen.until is None and seen.job:
             row.append(seen.job)  # type: ignore[arg-type] # a row is of mixed kinds
         classes.setdefault(seen.key, []).append(row)  # type: ignore[arg-type]
@@ -161,7 +189,11 @@ def _rows(key: str, rows: Any) -> Iterator[Observation]:
         after, until, work, job = (*row, "")[:4]
         numbers = [after, *(value for value in (until, work) if value is not None)]
         for number in numbers:
-            if not isinstance(number, (int, float)) or isinstance(number, bool):
+            if (
+                not isinstance(number, (int, float))
+                or isinstance(number, bool)
+                or not abs(number) <= sys.float_info.max
+            ):
                 raise ValueError(f"{shorten(number)} in {shorten(row)} is no number")
         if not isinstance(job, str):
             raise ValueError(f"{shorten(job)} in {shorten(row)} is no job")

@@ -65,10 +65,15 @@ class Learning:
         """Follow a wait that begins."""
         return Lesson(session, self.durations, self._others, self._file)
 
-    async def save(self, *, closing: bool) -> None:
-        """Write the file, if there is one and enough is new; shielded and bounded."""
+    async def save(self, *, before: float, everything: bool) -> None:
+        """Write the file, if there is one and enough is new, before an instant."""
         if self._file is not None:
-            await self._file.save(closing=closing)
+            await self._file.save(before=before, everything=everything)
+
+    async def close(self) -> None:
+        """Write whatever is new, shielded and bounded."""
+        if self._file is not None:
+            await self._file.close()
 
 
 class Lesson:
@@ -100,7 +105,9 @@ class Lesson:
         if self._followed is not None:
             self._followed.over(observation)
         elif observation is not None and not self._crowded:
-            self._durations.observe(observation)
+            # Nobody saw it run: it is remembered, but proves no change, because
+            # jobs that are over when a wait begins are no fair draw.
+            self._durations.restore(observation)
         if observation is None:
             return
         if self._file is not None:

@@ -23,7 +23,7 @@ from ._errors import (
     VtrioError,
     WaitTimeout,
 )
-from ._job import Job, JobStatus
+from ._job import Job, JobStatus, Sighting
 from ._receipt import Delay, DelayReason, Receipt
 from ._source import Answer, sighted
 from .schedules import Observation, PollState, Schedule
@@ -149,6 +149,8 @@ class Session:
         self._lag_bounds: tuple[float, float] | None = None
         limit = limits.max_wait_time
         self._give_up_at = math.inf if limit is None else started_at + limit
+        if last is not None and last.seen is not None and not last.is_final:
+            self._start_from(last.seen)
         self.verdict: Deliver | Stop | None = None
         """How the wait ended, once it has."""
 
@@ -178,10 +180,6 @@ class Session:
         seen = last.seen
         self._answers = 1
         self._answer_times.append(seen.took)
-        # It was running when the answer was made: as early as when it was asked for.
-        self._running_at = seen.at - seen.took
-        if seen.age is not None:
-            self._submitted_at = seen.at - seen.age
         return self._pause(roll=roll, now=now, since=seen.at, hint=seen.retry_after)
 
     def asking(self, *, now: float) -> None:
@@ -294,6 +292,12 @@ class Session:
         return Observation(
             after=after, until=until, key=self.key, work=self.work, job=self.job_id
         )
+
+    def _start_from(self, seen: Sighting) -> None:
+        # It was running when the answer was made: as early as when it was asked for.
+        self._running_at = seen.at - seen.took
+        if seen.age is not None:
+            self._submitted_at = seen.at - seen.age
 
     @property
     def _what(self) -> str:

@@ -82,8 +82,9 @@ class VideoTranslationClient:
             requests with; it is never closed.
         source: where to ask for the status instead; see `StatusSource`.
         history: where what the waits have seen of their jobs' durations is kept:
-            the name of a file, which is read at the first wait, and written as it
-            grows and when the block ends; or a `vtrio.schedules.DurationHistory` to
+            the name of a file, which is read at the first wait, and written after
+            waits that ended in time, as it grows, and when the block ends (of a client
+            that is used bare, after each of them); or a `vtrio.schedules.DurationHistory` to
             share with others; or anything else that is a `vtrio.schedules.History`.
             By default it lasts as long as the client.
         rng: draws what is random in the waits.
@@ -170,7 +171,7 @@ class VideoTranslationClient:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            await self._learning.save(closing=True)  # noqa: ASYNC102 - likewise
+            await self._learning.close()  # noqa: ASYNC102 - likewise
         finally:
             await self._connections.drop()  # noqa: ASYNC102 - shielded, bounded in there
 
@@ -434,12 +435,15 @@ class VideoTranslationClient:
         work: float | None = None,
     ) -> Deliver | Stop:
         await trio.lowlevel.checkpoint()
-        await self._learning.load()
+        started_at = trio.current_time()
+        limit = limits.max_wait_time
+        with trio.move_on_after(math.inf if limit is None else limit):
+            await self._learning.load()
         session = Session(
             job_id=job_id,
             schedule=schedule,
             limits=limits,
-            started_at=trio.current_time(),
+            started_at=started_at,
             last=last,
             submitted_at=submitted_at,
             key=key,
@@ -450,14 +454,17 @@ class VideoTranslationClient:
         async with self._connections.asking(has_id=bool(job_id)) as source:
             lesson = self._learning.begin(session)
             try:
-                return await poll(
+                verdict = await poll(
                     source, session, rng=self._rng, on_job=both(lesson.hear, on_job)
                 )
             finally:
                 lesson.over()
-                await self._learning.save(  # noqa: ASYNC102 - shielded, bounded
-                    closing=not self._connections.are_kept
-                )
+        # Not where a wait is cancelled or out of time: it must not end any later. Who
+        # uses the client bare never says that it was the last one.
+        await self._learning.save(
+            before=session.deadline, everything=not self._connections.are_kept
+        )
+        return verdict
 
 
 def _require_trio() -> None:

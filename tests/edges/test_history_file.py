@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import threading
 from pathlib import Path
@@ -37,7 +38,7 @@ async def test_a_history_survives_its_program(tmp_path: Path) -> None:
     first = HistoryFile(path, a_history())
     await first.load()
     first.note()
-    await first.save(closing=True)
+    await first.close()
     history = DurationHistory()
     second = HistoryFile(path, history)
     await second.load()
@@ -58,7 +59,7 @@ async def test_the_file_is_small(tmp_path: Path) -> None:
     file = HistoryFile(tmp_path / "h.json", history)
     await file.load()
     file.note()
-    await file.save(closing=True)
+    await file.close()
     assert (tmp_path / "h.json").stat().st_size < 25_000
 
 
@@ -73,16 +74,16 @@ async def test_it_is_written_when_a_tenth_more_is_known(tmp_path: Path) -> None:
         history.observe(Observation(after=k, until=k + 1))
         file.note()
         path.unlink(missing_ok=True)
-        await file.save(closing=False)
+        await file.save(before=math.inf, everything=False)
         written.append(path.exists())
     assert written[:10] == [True] * 10
     assert 3 < sum(written[10:]) < 15
     history.observe(Observation(after=1, until=2))
     file.note()
-    await file.save(closing=True)
+    await file.close()
     assert len(json.loads(path.read_text())["classes"][""]) == 41
     path.unlink()
-    await file.save(closing=True)
+    await file.close()
     assert not path.exists()  # nothing was new
 
 
@@ -106,9 +107,15 @@ GOOD = {"format": "vtrio durations", "version": 1}
         (json.dumps({**GOOD, "classes": {"a": [[None, 2, None]]}}), "None in .* no n"),
         (json.dumps({**GOOD, "classes": {"a": [[1, 2, True]]}}), "True in .* no num"),
         (json.dumps({**GOOD, "classes": {"a": [[1, 2, 3, 4]]}}), "4 in .* no job"),
+        (json.dumps({**GOOD, "classes": {"a": [[1, 2, math.nan]]}}), "nan in .* no n"),
+        (json.dumps({**GOOD, "classes": {"a": [[1, 2, math.inf]]}}), "inf in .* no n"),
+        (
+            json.dumps({**GOOD, "classes": {"a": [[1, 2, None], [10**400, None, 1]]}}),
+            "in .* no number",
+        ),
         (json.dumps({**GOOD, "classes": {"a": [[3, 2, None]]}}), "observation"),
-        (json.dumps({**GOOD, "classes": {"a": [[float("nan"), 2, None]]}}), "obs"),
-        (json.dumps({**GOOD, "classes": {"a": [[1, float("inf"), None]]}}), "obs"),
+        (json.dumps({**GOOD, "classes": {"a": [[math.nan, 2, None]]}}), "no number"),
+        (json.dumps({**GOOD, "classes": {"a": [[1, math.inf, None]]}}), "no number"),
     ],
 )
 async def test_a_damaged_file_is_told_and_left_as_it_is(
@@ -125,7 +132,7 @@ async def test_a_damaged_file_is_told_and_left_as_it_is(
         assert str(path) in str(caught.value)
         assert "repair it, or name another file" in str(caught.value)
     file.note()
-    await file.save(closing=True)
+    await file.close()
     assert path.read_text() == text
     assert list(history.remembered()) == SEEN
 
@@ -158,10 +165,10 @@ async def test_what_cannot_be_written_costs_no_result(
     folder.rmdir()
     folder.write_text("no folder any more")
     file.note()
-    await file.save(closing=True)
+    await file.close()
     assert "history-not-saved" in caplog.text
     folder.unlink()
-    await file.save(closing=True)
+    await file.close()
     assert (folder / "h.json").exists()
 
 
@@ -173,7 +180,7 @@ async def test_a_broken_write_leaves_the_old_file(
     file = HistoryFile(path, a_history())
     await file.load()
     file.note()
-    await file.save(closing=True)
+    await file.close()
     before = path.read_bytes()
 
     def full(descriptor: int) -> None:
@@ -181,7 +188,7 @@ async def test_a_broken_write_leaves_the_old_file(
 
     monkeypatch.setattr(os, "fsync", full)
     file.note()
-    await file.save(closing=True)
+    await file.close()
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["h.json"]
 
@@ -193,12 +200,12 @@ async def test_a_link_stays_a_link(tmp_path: Path) -> None:
     file = HistoryFile(link, a_history())
     await file.load()
     file.note()
-    await file.save(closing=True)
+    await file.close()
     assert link.is_symlink()
     assert target.exists()
 
 
-async def test_saving_is_not_cut_off_and_not_for_ever(
+async def test_closing_is_not_cut_off_and_not_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A cancelled caller's file is written; a disk that hangs is given up."""
@@ -207,16 +214,78 @@ async def test_saving_is_not_cut_off_and_not_for_ever(
     file.note()
     with trio.CancelScope() as scope:
         scope.cancel()
-        await file.save(closing=True)
+        await file.close()
     assert (tmp_path / "h.json").exists()
     hanging = threading.Event()
     monkeypatch.setattr(os, "fsync", lambda _: hanging.wait(10))
     monkeypatch.setattr(module, "_PATIENCE", 0.05)
     file.note()
     with trio.fail_after(2):
-        await file.save(closing=True)
+        await file.close()
     assert "too slow" in caplog.text
     hanging.set()
+
+
+async def test_saving_ends_when_it_must_and_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the instant that it was given, and as soon as somebody cancels it."""
+    file = HistoryFile(tmp_path / "h.json", a_history())
+    await file.load()
+    file.note()
+    await file.save(before=trio.current_time(), everything=True)
+    assert not (tmp_path / "h.json").exists()
+    hanging = threading.Event()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", lambda _: hanging.wait(10))
+        with trio.fail_after(2):
+            await file.save(before=trio.current_time() + 0.05, everything=True)
+            with trio.move_on_after(0.05) as scope:
+                await file.save(before=math.inf, everything=True)
+        assert scope.cancelled_caught
+        hanging.set()
+    await file.close()  # nothing of it was forgotten
+    assert json.loads((tmp_path / "h.json").read_text())["version"] == 1
+
+
+async def test_work_that_is_no_number_is_not_written(tmp_path: Path) -> None:
+    """A source may tell nonsense; the file must still be one that can be read."""
+    history = DurationHistory()
+    history.observe(Observation(after=1, until=2, work=math.nan))
+    file = HistoryFile(tmp_path / "h.json", history)
+    await file.load()
+    file.note()
+    await file.close()
+    assert json.loads((tmp_path / "h.json").read_text())["classes"][""] == [
+        [1, 2, None]
+    ]
+
+
+async def test_a_large_file_holds_nobody_up(tmp_path: Path) -> None:
+    """It is parsed in a thread, and restored in slices."""
+    history = DurationHistory()
+    for k in range(2000):
+        history.observe(Observation(after=k + 1, until=k + 2, key=str(k % 20)))
+    file = HistoryFile(tmp_path / "h.json", history)
+    await file.load()
+    file.note()
+    await file.close()
+    turns = 0
+
+    async def count(*, task_status: trio.TaskStatus[None]) -> None:
+        nonlocal turns
+        task_status.started()
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    copy = DurationHistory()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(count)
+        await HistoryFile(tmp_path / "h.json", copy).load()
+        nursery.cancel_scope.cancel()
+    assert turns >= 10
+    assert copy.statistics().remembered == 2000
 
 
 async def test_savings_take_turns(tmp_path: Path) -> None:
@@ -226,7 +295,7 @@ async def test_savings_take_turns(tmp_path: Path) -> None:
 
     async def one() -> None:
         file.note()
-        await file.save(closing=True)
+        await file.close()
 
     async with trio.open_nursery() as nursery:
         for _ in range(20):

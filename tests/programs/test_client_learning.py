@@ -44,8 +44,9 @@ class Remote:
 
     capabilities = Capabilities()
 
-    def __init__(self, ending: str = "completed") -> None:
+    def __init__(self, ending: str = "completed", *, tells_ends: bool = False) -> None:
         self.ending = JobStatus(ending)
+        self.tells_ends = tells_ends
         self.begun: dict[str, float] = {}
         self.asked: list[tuple[str, float]] = []
 
@@ -60,9 +61,13 @@ class Remote:
         await trio.lowlevel.checkpoint()
         age = trio.current_time() - self.begun[job_id]
         self.asked.append((job_id, age))
-        over = age >= float(job_id.partition("/")[0])
-        status = self.ending if over else JobStatus.RUNNING
-        return Answer(job=Job(id=job_id, status=status), age=age)
+        ended_ago = age - float(job_id.partition("/")[0])
+        status = self.ending if ended_ago >= 0 else JobStatus.RUNNING
+        return Answer(
+            job=Job(id=job_id, status=status),
+            age=age,
+            ended_ago=ended_ago if self.tells_ends and ended_ago >= 0 else None,
+        )
 
 
 def a_client(source: object, **settings: object) -> VideoTranslationClient:
@@ -311,7 +316,7 @@ async def test_a_file_carries_what_was_learned_to_the_next_program(
 async def test_a_bare_client_writes_after_every_wait(
     tmp_path: Path, inline_threads: None, autojump_clock: MockClock
 ) -> None:
-    """Nobody tells it when it is done with; a wait that is cancelled counts too."""
+    """Nobody tells it when it is done with; what a cancelled one saw, with the next."""
     path = tmp_path / "durations.json"
     remote = Remote()
     client = a_client(remote, history=path)
@@ -321,8 +326,70 @@ async def test_a_bare_client_writes_after_every_wait(
     with trio.move_on_after(70) as scope:
         await client.wait(remote.submitted("900"))
     assert scope.cancelled_caught
-    row = json.loads(path.read_text())["classes"][""][-1]
-    assert row[1:] == [None, None, "900"]
+    assert len(json.loads(path.read_text())["classes"][""]) == 15
+    await client.wait(remote.submitted("60/last"))
+    rows = json.loads(path.read_text())["classes"][""]
+    assert len(rows) == 17
+    assert rows[15][1:] == [None, None, "900"]
+
+
+async def test_a_slow_disk_makes_no_wait_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    """Neither at its deadline nor when it is cancelled; reading counts as waiting."""
+
+    async def slow(
+        function: Callable[..., object], *args: object, **_: object
+    ) -> object:
+        await trio.sleep(5)
+        return function(*args)
+
+    remote = Remote()
+    client = a_client(remote, history=tmp_path / "h.json")
+    monkeypatch.setattr(trio.to_thread, "run_sync", slow)
+    with pytest.raises(WaitTimeout):
+        await client.wait(remote.submitted("900"), max_wait_time=3)
+    assert trio.current_time() == 3
+    with pytest.raises(WaitTimeout):
+        await client.wait(remote.submitted("901"), max_wait_time=20)
+    assert trio.current_time() == 23
+    with trio.move_on_after(7):
+        await client.wait(remote.submitted("902"))
+    assert trio.current_time() == 30
+    await client.wait(remote.submitted("1/done"), max_wait_time=4)
+    assert trio.current_time() <= 34
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["exact", "intervals"])
+@pytest.mark.parametrize("by_id", [True, False], ids=["by id", "from submission"])
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_steady_stream_of_jobs_is_no_change(
+    told: bool, by_id: bool, seed: int, autojump_clock: MockClock
+) -> None:
+    """However it is waited for, and whatever the server tells of the ends."""
+    remote = Remote(tells_ends=told)
+    client = VideoTranslationClient(URL, source=remote, rng=random.Random(seed))
+    rng = random.Random(f"steady {seed}")
+    for number in range(100):
+        job = remote.submitted(f"{60 * math.exp(rng.gauss(0, 0.5))}/{number}")
+        await client.wait(job.id if by_id else job)
+    held = client._learning.durations.statistics()
+    assert (held.changes, held.remembered, held.running) == (0, 100, 0)
+
+
+async def test_jobs_are_followed_from_their_submission(
+    autojump_clock: MockClock,
+) -> None:
+    """Before any of them was polled."""
+    remote = Remote()
+    client = VideoTranslationClient(URL, source=remote)
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(client.wait, remote.submitted(f"60/{number}"))
+        await trio.sleep(0.5)
+        assert remote.asked == []
+        assert client._learning.durations.statistics().running == 20
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_damaged_file_is_told_before_anything_is_asked(

@@ -134,7 +134,7 @@ def test_the_likelihood_is_the_probability_of_what_was_seen() -> None:
     assert model.likelihood((55.0, 55.0)) == pytest.approx(exact)
 
 
-@pytest.mark.parametrize("budget", [1.5, 3.0, 5.0, 12.0, 40.0])
+@pytest.mark.parametrize("budget", [1.5, 3.0, 5.0, 12.0, 40.0, 200.0])
 @pytest.mark.parametrize("family", ["lognormal:60,0.5", "exponential:60"])
 def test_a_budget_of_requests_is_kept(family: str, budget: float) -> None:
     """Not exceeded, and used but for a tenth."""
@@ -144,6 +144,15 @@ def test_a_budget_of_requests_is_kept(family: str, budget: float) -> None:
     assert model.cost_for(budget, floor=0.01, ceiling=1e9) == cost
     spent = model.inspection(cost, floor=0.01, ceiling=1e9).requests
     assert 0.9 * budget <= spent <= budget
+
+
+@pytest.mark.parametrize("budget", [1.0001, 1.01, 1.03, 1.1])
+def test_a_budget_of_hardly_more_than_one_request_is_possible(budget: float) -> None:
+    """As well as can be: the search ends, with a cost that is dear."""
+    model = DurationModel([(50.0, 60.0)] * 30)
+    cost = model.cost_for(budget, floor=0.05, ceiling=1e9)
+    assert math.isfinite(cost)
+    assert model.inspection(cost, floor=0.05, ceiling=1e9).requests < 1.5
 
 
 def test_smoothing_is_close_to_a_normal_kernel() -> None:

@@ -135,6 +135,31 @@ def test_what_was_given_up_is_replaced_when_it_is_taken_up_again() -> None:
     ]
 
 
+def test_a_later_wait_that_sees_nothing_leaves_what_was_seen() -> None:
+    """It was given up before its first poll; and a resumed wait proves no change."""
+    history = DurationHistory()
+    history.observe(Observation(after=60, until=None, job="j1"))
+    followed = history.follow(job="j1", age=60)
+    assert followed is not None
+    followed.over(None)
+    assert list(history.remembered()) == [Observation(after=60, until=None, job="j1")]
+
+
+@pytest.mark.parametrize("age", [40.0, 90.0, 120.0])
+def test_jobs_after_one_that_was_taken_up_late_are_judged_from_their_start(
+    age: float,
+) -> None:
+    """Not from the age at which that one was."""
+    history = DurationHistory()
+    learn(history, LOGNORMAL, 100)
+    followed = history.follow(age=age)
+    assert followed is not None
+    followed.runs(age + 10)
+    followed.over(Observation(after=age + 10, until=age + 20))
+    learn(history, LOGNORMAL, 20, seed=7)
+    assert history.statistics().changes == 0
+
+
 def test_what_is_remembered_can_be_restored() -> None:
     """The same observations make the same belief."""
     history = DurationHistory()

@@ -259,7 +259,7 @@ def _cost_within(
     requests: float, spent: Callable[[float], float], start: float
 ) -> float:
     """Search for a cost at which no more than `requests` are spent, but hardly less."""
-    aim = math.log(requests * (1 - _CLOSE_ENOUGH / 2) - 1)
+    aim = math.log((requests - 1) * (1 - _CLOSE_ENOUGH / 2))
     # Logarithms of costs, and of what they spend beyond one request.
     dear: tuple[float, float] | None = None
     cheap: tuple[float, float] | None = None
@@ -271,7 +271,7 @@ def _cost_within(
             cheap = point
         else:
             dear = point
-            if at_guess >= requests * (1 - _CLOSE_ENOUGH):
+            if at_guess - 1 >= (requests - 1) * (1 - _CLOSE_ENOUGH):
                 break
         if cheap is None or dear is None:
             guess += min(max(2 * (point[1] - aim), -7.0), 7.0)

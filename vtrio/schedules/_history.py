@@ -123,11 +123,14 @@ class DurationHistory:
 class Followed:
     """One job that runs, as a history sees it."""
 
-    __slots__ = ("_job_class", "job")
+    __slots__ = ("_job_class", "earlier", "job")
 
-    def __init__(self, job_class: _JobClass, job: str) -> None:
+    def __init__(
+        self, job_class: _JobClass, job: str, earlier: Observation | None
+    ) -> None:
         self._job_class = job_class
         self.job = job
+        self.earlier = earlier
 
     def runs(self, age: float, *, work: float | None = None) -> None:
         """Take in that the job still ran at this age, in seconds."""
@@ -150,9 +153,7 @@ class _JobClass:
     def follow(self, job: str, age: float) -> Followed | None:
         if len(self.plain.running) >= WINDOW:
             return None
-        for lessons in (self.plain, self.scaled):
-            lessons.take_up(job)
-        followed = Followed(self, job)
+        followed = Followed(self, job, self._take_up(job))
         self.plain.begin(followed, age)
         return followed
 
@@ -161,12 +162,19 @@ class _JobClass:
         if work is not None:
             self.scaled.note_running(followed, age / work)
 
+    def _take_up(self, job: str) -> Observation | None:
+        """Drop what an earlier wait for a job gave up, since it goes on."""
+        self.scaled.take_up(job)
+        return self.plain.take_up(job)
+
     def conclude(self, followed: Followed | None, seen: Observation | None) -> None:
-        if seen is not None and (seen.after > 0 or seen.until is not None):
+        if _tells_nothing(seen) and followed is not None:
+            # What an earlier wait saw still holds.
+            seen = followed.earlier
+        if seen is not None and not _tells_nothing(seen):
             work = _usable(seen.work)
             if followed is None:
-                for lessons in (self.plain, self.scaled):
-                    lessons.take_up(seen.job)
+                self._take_up(seen.job)
             plain = _Seen(seen, 1.0)
             if work is not None:
                 scaled = _Seen(seen, work)
@@ -178,6 +186,9 @@ class _JobClass:
             self.scaled.leave(followed)
 
     def restore(self, seen: Observation) -> None:
+        if _tells_nothing(seen):
+            return
+        self._take_up(seen.job)
         self.plain.remember(_Seen(seen, 1.0))
         if (work := _usable(seen.work)) is not None:
             self.scaled.remember(_Seen(seen, work))
@@ -245,7 +256,7 @@ class _Lessons:
             self.begin(followed, age)
         self.running[followed] = max(self.running[followed], age)
         if followed is self._probe and self._has_said_enough(age):
-            self._note_probe(age, None)
+            self._note_probe(age, None, since=self._probe_age)
             self._probe = None
 
     def conclude(self, followed: Followed | None, seen: _Seen) -> None:
@@ -253,7 +264,9 @@ class _Lessons:
         self.remember(seen)
         # Who follows nothing tells of one job after the other.
         if followed is self._probe:
-            self._note_probe(*seen.interval)
+            self._note_probe(
+                *seen.interval, since=0.0 if followed is None else self._probe_age
+            )
             if (latest := self._watch.change()) is not None:
                 self._forget_all_but(latest)
 
@@ -262,16 +275,15 @@ class _Lessons:
         if followed is self._probe:
             self._probe = None
 
-    def _note_probe(self, after: float, until: float | None) -> None:
-        """Judge what was seen of the probe by the model, from when it began on."""
+    def _note_probe(self, after: float, until: float | None, *, since: float) -> None:
+        """Judge what was seen of the probe by the model, since when it was followed."""
         if (model := self.fitted) is None:
             return
-        before = model.ended_by(self._probe_age)
-        left = max(1 - before, 1e-9)
+        running = max(1 - model.ended_by(since), 1e-9)
+        ended = 1.0 if until is None else 1 - (1 - model.ended_by(until)) / running
+        outlasted = (1 - model.ended_by(after)) / running
         self._watch.note(
-            ended_by=1 if until is None else (model.ended_by(until) - before) / left,
-            outlasted=min((1 - model.ended_by(after)) / left, 1.0),
-            ends=model.ends,
+            ended_by=max(ended, 0.0), outlasted=min(outlasted, 1.0), ends=model.ends
         )
 
     def _has_said_enough(self, age: float) -> bool:
@@ -288,10 +300,12 @@ class _Lessons:
             self._given_up[seen.observation.job] = seen
         self._new += 1
 
-    def take_up(self, job: str) -> None:
-        """Drop what an earlier wait for the same job gave up: it goes on."""
-        if (seen := self._given_up.pop(job, None)) is not None:
-            self.closed.remove(seen)
+    def take_up(self, job: str) -> Observation | None:
+        """Drop what an earlier wait for the same job gave up, and return it."""
+        if (seen := self._given_up.pop(job, None)) is None:
+            return None
+        self.closed.remove(seen)
+        return seen.observation
 
     def _fit(self) -> None:
         self._learned, self._new = len(self.closed), 0
@@ -324,6 +338,10 @@ class _Lessons:
             if seen.interval[0] > 0:
                 self.remember(seen)
         self._watch = RegimeWatch()
+
+
+def _tells_nothing(seen: Observation | None) -> bool:
+    return seen is None or (seen.until is None and seen.after == 0)
 
 
 def _usable(work: float | None) -> float | None:

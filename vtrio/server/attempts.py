@@ -72,10 +72,9 @@ class Attempt:
         return ending
 
     async def conclude(self, ending: Ending) -> JobRecord | None:
-        """Write down how it ended, and remove what it wrote unless that is a result.
+        """Write down how it ended, and return the job as it then stands.
 
-        Returns the job as it then stands; None if the job has gone on without this
-        attempt.
+        None if the job has gone on without this attempt.
         """
         record = self._record
         status, changes = _consequences(record, ending)
@@ -89,9 +88,12 @@ class Attempt:
             *(record.id, record.attempt, moved.status if moved else "overtaken"),
             ending if isinstance(ending, EngineError) else None,
         )
-        if moved is None or moved.status is not JobStatus.COMPLETED:
-            await files.remove(self._folder)
         return moved
+
+    async def tidy(self, concluded: JobRecord | None) -> None:
+        """Remove what the attempt wrote, unless that is the job's result."""
+        if concluded is None or concluded.status is not JobStatus.COMPLETED:
+            await files.remove(self._folder)
 
     async def _make_folder(self) -> EngineError | None:
         try:

@@ -87,7 +87,7 @@ class JobService:
         self._free = trio.Semaphore(workers)
         self.durations = DurationHistory()
         """How long jobs took, from their submission on."""
-        self._followed: dict[str, Followed] = {}
+        self._followed: dict[str, tuple[Followed, float]] = {}
         # Before a job has ended, a server that knows nothing had better be asked a
         # little too often than hold back clients that may know more.
         self._retry_after = retry_after or Learned(
@@ -186,7 +186,7 @@ class JobService:
         if accepted:
             _log.info("job-accepted id=%s to=%r", job_id, order.target_language)
             if (followed := self.durations.follow()) is not None:
-                self._followed[job_id] = followed
+                self._followed[job_id] = (followed, submission.record.created.clock)
             self._wake_up()
         return submission
 
@@ -260,16 +260,19 @@ class JobService:
         if record.is_final:
             return None
         age, work = self.age(record), record.media_seconds
-        if (followed := self._followed.get(record.id)) is not None:
-            followed.runs(age, work=work)
+        if record.id in self._followed:
+            self._followed[record.id][0].runs(age, work=work)
         state = PollState(age=age, start_age=age, answers=1, work=work)
         return max(1, math.ceil(self._retry_after.delay(state)))
 
     def _learn(self, record: JobRecord) -> None:
         """Take in how long a job took, from its submission on."""
-        followed = self._followed.pop(record.id, None)
+        followed, _ = self._followed.pop(record.id, (None, 0.0))
         if followed is None or record.finished is None:
             return
+        # Those that still run, and that nobody has asked about, last longer.
+        for other, created in self._followed.values():
+            other.runs(record.finished.clock - created)
         duration = record.finished.clock - record.created.clock
         # One that was cancelled would have taken longer.
         cancelled = record.status is JobStatus.CANCELLED
@@ -322,9 +325,10 @@ class JobService:
                 ending = await attempt.work()
         finally:
             with trio.move_on_at(self.patience.deadline(), shield=True) as concluding:
-                ended = await attempt.conclude(ending)
-                if ended is not None and ended.is_final:
-                    self._learn(ended)
+                concluded = await attempt.conclude(ending)
+                if concluded is not None and concluded.is_final:
+                    self._learn(concluded)
+                await attempt.tidy(concluded)
             if concluding.cancelled_caught:
                 _log.error("attempt-not-concluded id=%s", record.id)
             del self._attempts[record.id]
