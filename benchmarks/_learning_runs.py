@@ -202,7 +202,8 @@ def tune(
     jobs = [Job(value) for value, _ in _thinned(points)]
     ending = [value for value, _ in points if value < math.inf]
     mean = math.fsum(ending) / len(ending)
-    longest = min(max(ending), horizon)
+    # Jobs that never end are looked at up to the horizon.
+    longest = max(ending) if horizon == math.inf else horizon
 
     def cost_of_interval(interval: float) -> float:
         return judge(by_interval(interval, jobs, horizon)).cost(request_cost)
