@@ -181,6 +181,7 @@ def test_a_bad_trace_is_told_in_one_sentence(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_one_job_of_a_month_holds_nothing_up(tmp_path: Path) -> None:
     """And the picture of somebody's trace is not the one of the README."""
     path = tmp_path / "month.txt"

@@ -362,7 +362,9 @@ async def test_a_slow_disk_makes_no_wait_late(
 
 @pytest.mark.parametrize("told", [True, False], ids=["exact", "intervals"])
 @pytest.mark.parametrize("by_id", [True, False], ids=["by id", "from submission"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
+)
 async def test_a_steady_stream_of_jobs_is_no_change(
     told: bool, by_id: bool, seed: int, autojump_clock: MockClock
 ) -> None:

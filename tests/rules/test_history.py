@@ -187,7 +187,7 @@ def test_a_history_tells_what_it_holds() -> None:
 
 
 @pytest.mark.parametrize("factor", [5.0, 0.2])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_change_of_regime_is_noticed(factor: float, seed: int) -> None:
     """Within a dozen jobs; and after forty the new regime is what is believed."""
     history = DurationHistory()
@@ -213,7 +213,7 @@ def test_ends_at_the_first_poll_are_not_learned_from_alone() -> None:
     assert first < 32
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_no_change_is_seen_where_there_is_none(seed: int) -> None:
     """Three hundred jobs of one distribution."""
     history = DurationHistory()

@@ -44,7 +44,7 @@ _MARGIN = math.log(8)
 _BANDWIDTHS = (0.06, 0.12, 0.25, 0.5, 1.0)
 _ROUNDS = 8
 # A bandwidth of less weight than this is not looked at any more.
-_NEGLIGIBLE = 1e-6
+_NEGLIGIBLE = 1e-3
 _PRIOR_WEIGHT = 2.0
 # Of the prior, what lies beyond the cells.
 _PRIOR_TAIL = 0.02
