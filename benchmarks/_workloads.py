@@ -12,7 +12,6 @@ import random
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -241,8 +240,3 @@ def _candidates(values: Sequence[float]) -> list[float]:
         return distinct
     low, high = math.log(distinct[0]), math.log(distinct[-1]) + 1e-9
     return [math.exp(low + (high - low) * k / _CELLS) for k in range(_CELLS + 1)]
-
-
-def gaps(looks: Sequence[float]) -> list[float]:
-    """Return the intervals between looks, from age 0 on."""
-    return [b - a for a, b in pairwise([0.0, *looks])]
