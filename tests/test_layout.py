@@ -15,9 +15,12 @@ HOMES = {
         *("_arguments", "_checks", "_distributions", "_errors", "_job", "_names"),
         *("_receipt", "_session", "_source", "_version", "schedules"),
     ),
-    "engine": ("_callbacks", "_poller", "_runs"),
-    "edges": ("_download", "_history_file", "_videos", "sources", "testing"),
-    "programs": ("__main__", "_connections", "_learning", "cli", "client", "server"),
+    "engine": ("_callbacks", "_poller", "_runs", "_threads", "_watching"),
+    "edges": ("_download", "_history_file", "_videos", "sources"),
+    "programs": (
+        *("__main__", "_connections", "_learning", "cli", "client", "server"),
+        "testing",  # its server makes clients, as a program does
+    ),
 }
 RING_OF = {home: ring for ring, homes in HOMES.items() for home in homes}
 IMPURE = {"asyncio", "logging", "random", "secrets", "socket", "threading", "time"}

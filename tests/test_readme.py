@@ -17,6 +17,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
+TESTS = [code for code in PYTHON if "def test_" in code]
+PROGRAMS = [code for code in PYTHON if code not in TESTS]
 SHELL = [code for language, code in BLOCKS if language == "sh"]
 SET_UPS = [code for code in SHELL if "pip install" in code]
 SERVING = "vtrio serve\n"
@@ -89,7 +91,7 @@ def test_every_block_is_run_by_a_test() -> None:
     assert SERVING in SHELL
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
+@pytest.mark.parametrize("code", PROGRAMS, ids=range(len(PROGRAMS)))
 def test_an_example_runs(code: str, url: str, folder: Path) -> None:
     """As it stands, but for the server's address."""
     done = subprocess.run(
@@ -111,6 +113,23 @@ def test_an_example_runs(code: str, url: str, folder: Path) -> None:
         assert "completed after " in done.stdout
     elif "receipt" in code:
         assert "s: last poll" in done.stdout
+
+
+def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
+    """In a folder of its own, by pytest as it comes; its script is of ten lines."""
+    (code,) = TESTS
+    (tmp_path / "test_waits.py").write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+    assert len(code[code.index("@pytest") :].splitlines()) == 10
 
 
 def test_the_commands_run(url: str, folder: Path) -> None:

@@ -16,6 +16,7 @@ import trio
 
 from ._errors import BadAnswer, NoAnswer, Refused, TransientError
 from ._session import LONGEST_HINT
+from ._threads import in_thread
 from .schedules import Exponential, PollState
 
 # A finished video must not be thrown away for a reset or two; a server that brings
@@ -84,16 +85,16 @@ async def _download(
 ) -> None:
     tries = 0
     while True:
-        before = await trio.to_thread.run_sync(part.size)
+        before = await in_thread(part.size)
         failure = None
         try:
             await _fetch(source, url, part)
         except TransientError as error:
             failure = error
         if failure is None:
-            await trio.to_thread.run_sync(part.finish)
+            await in_thread(part.finish)
             return
-        grown = await trio.to_thread.run_sync(part.size) > before
+        grown = await in_thread(part.size) > before
         tries = 1 if grown else tries + 1
         if tries >= _TRIES_WITHOUT_PROGRESS:
             raise failure
@@ -149,6 +150,10 @@ class _Part:
         note = _Note(self._result, etag or "", total)
         self._noted.write_text(json.dumps(asdict(note)), encoding="utf-8")
 
+    def append(self, chunk: bytes) -> None:
+        with self.file.open("ab") as file:
+            file.write(chunk)
+
     def drop(self) -> None:
         self.file.unlink(missing_ok=True)
         self._noted.unlink(missing_ok=True)
@@ -162,8 +167,8 @@ class _Part:
 
 async def _fetch(source: ResultSource, url: str, part: _Part) -> None:
     """Fetch what is missing, once."""
-    note = await trio.to_thread.run_sync(part.note)
-    have = await trio.to_thread.run_sync(part.size) if note is not None else 0
+    note = await in_thread(part.note)
+    have = await in_thread(part.size) if note is not None else 0
     if note is not None and note.total is not None and have == note.total:
         return  # the last byte had come before the file could get its name
     try:
@@ -177,7 +182,7 @@ async def _fetch(source: ResultSource, url: str, part: _Part) -> None:
             raise
     else:
         return
-    await trio.to_thread.run_sync(part.drop)
+    await in_thread(part.drop)
     raise BadAnswer("the part that was kept is not of this result")
 
 
@@ -187,9 +192,9 @@ async def _append(
     """Put the bytes where they belong, and check that nothing is missing then."""
     total, end = stream.total, stream.end
     if stream.offset == 0:
-        await trio.to_thread.run_sync(part.begin, stream.etag, stream.total)
+        await in_thread(part.begin, stream.etag, stream.total)
     elif note is None or stream.etag not in {None, note.etag}:
-        await trio.to_thread.run_sync(part.drop)
+        await in_thread(part.drop)
         raise BadAnswer("the server sent a part of something else than before")
     elif stream.offset != have:
         raise BadAnswer(
@@ -198,13 +203,14 @@ async def _append(
         )
     else:
         total = stream.total if note.total is None else note.total
-    async with await trio.open_file(part.file, "ab") as file:
-        async for chunk in stream.chunks:
-            await file.write(chunk)
-            part.grows()
-    size = await trio.to_thread.run_sync(part.size)
+    # No handle is kept between two chunks: opening is cheap beside a chunk's way here,
+    # and what is cancelled in between leaves nothing to close.
+    async for chunk in stream.chunks:
+        await in_thread(part.append, chunk)
+        part.grows()
+    size = await in_thread(part.size)
     expected = total if total is not None else end
     if expected is not None and size != expected:
         if size > expected:
-            await trio.to_thread.run_sync(part.drop)
+            await in_thread(part.drop)
         raise BadAnswer(f"{size} bytes came where {expected} were announced")

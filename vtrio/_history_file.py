@@ -24,6 +24,7 @@ import trio
 
 from ._checks import shorten
 from ._errors import DamagedHistory
+from ._threads import in_thread
 from .schedules import DurationHistory, Observation
 
 _log = logging.getLogger("vtrio.history")
@@ -66,9 +67,7 @@ class HistoryFile:
         async with self._turn:
             if self._loaded:
                 return
-            observations = await trio.to_thread.run_sync(
-                _read, self._path, abandon_on_cancel=True
-            )
+            observations = await in_thread(_read, self._path, abandon_on_cancel=True)
             self._loaded = True
             for count, observation in enumerate(observations):
                 self._history.restore(observation)
@@ -107,7 +106,7 @@ class HistoryFile:
         async with self._turn:
             unsaved = self._unsaved
             try:
-                await trio.to_thread.run_sync(
+                await in_thread(
                     _write,
                     self._path,
                     list(self._history.remembered()),

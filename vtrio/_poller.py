@@ -16,6 +16,7 @@ from ._errors import RemoteError, RequestTimedOut
 from ._job import Job
 from ._session import Ask, Deliver, Instruction, Session, Stop
 from ._source import Answer, StatusSource
+from ._watching import a_poll
 
 _log = logging.getLogger("vtrio.poller")
 
@@ -63,7 +64,7 @@ async def _ask(
     asked_at = trio.current_time()
     limit = session.limits.request_timeout
     outcome: Answer | RemoteError | None = None
-    with trio.CancelScope(deadline=asked_at + limit):
+    with a_poll(session), trio.CancelScope(deadline=asked_at + limit):
         try:
             outcome = await source.status(session.job_id)
         except RemoteError as error:

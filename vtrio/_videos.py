@@ -7,9 +7,8 @@ import os
 from pathlib import Path
 from typing import IO
 
-import trio
-
 from ._checks import shorten
+from ._threads import in_thread
 
 
 async def open_video(
@@ -18,7 +17,7 @@ async def open_video(
     """Open a path, or take a file as it is; return it with the name to send."""
     if isinstance(video, (str, os.PathLike)):
         path = Path(video)
-        opened = await trio.to_thread.run_sync(path.open, "rb")
+        opened = await in_thread(path.open, "rb")
         return opened, _as_name(os.fspath(path))
     is_text = isinstance(video, io.TextIOBase)
     if is_text or not hasattr(video, "read") or not video.seekable():

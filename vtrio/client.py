@@ -46,7 +46,9 @@ from ._poller import poll
 from ._runs import of_this_run, seen_now, submitted_at_of, this_run
 from ._session import Deliver, Limits, Session, Stop
 from ._source import Answer, StatusSource
+from ._threads import in_thread
 from ._videos import open_video
+from ._watching import a_wait
 from .schedules import Exponential, History, Learned, Schedule
 from .sources._http import library_of
 
@@ -375,7 +377,7 @@ class VideoTranslationClient:
             max_silence=math.inf if max_silence is None else max_silence,
         )
         target = Path(path)
-        if await trio.Path(target).is_dir():
+        if await in_thread(target.is_dir):
             raise IsADirectoryError(f"{str(target)!r} is a folder; name a file in it")
         asked = isinstance(job, str)
         if isinstance(job, str):
@@ -451,19 +453,20 @@ class VideoTranslationClient:
             phase=0.0 if schedule is self._backoff else self._rng.random(),
             run=this_run(),
         )
-        async with self._connections.asking(has_id=bool(job_id)) as source:
-            lesson = self._learning.begin(session)
-            try:
-                verdict = await poll(
-                    source, session, rng=self._rng, on_job=both(lesson.hear, on_job)
-                )
-            finally:
-                lesson.over()
-        # Not where a wait is cancelled or out of time: it must not end any later. Who
-        # uses the client bare never says that it was the last one.
-        await self._learning.save(
-            before=session.deadline, everything=not self._connections.are_kept
-        )
+        with a_wait(session):
+            async with self._connections.asking(has_id=bool(job_id)) as source:
+                lesson = self._learning.begin(session)
+                try:
+                    verdict = await poll(
+                        source, session, rng=self._rng, on_job=both(lesson.hear, on_job)
+                    )
+                finally:
+                    lesson.over()
+            # Not where a wait is cancelled or out of time: it must not end any later.
+            # Who uses the client bare never says that it was the last one.
+            await self._learning.save(
+                before=session.deadline, everything=not self._connections.are_kept
+            )
         return verdict
 
 

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from vtrio import Answer, Capabilities, Fixed, Job, JobStatus
 from vtrio._poller import poll
 from vtrio._session import Deliver, Limits, Session, Stop
-from vtrio.testing import ScriptedSource, TimedSource
+from vtrio.testing import ScriptedSource
 
 
 def a_session(**limits: float) -> Session:
@@ -84,7 +84,7 @@ async def test_silence_is_the_servers_not_the_callbacks(
 @pytest.mark.parametrize("at", [0.0, 0.5, 1.0, 2.0, 2.5, 3.0, 4.2])
 async def test_a_cancel_comes_out_at_once(at: float, autojump_clock: MockClock) -> None:
     """In the poll, in the callback, in the sleep."""
-    source = TimedSource([], latency=1.0)
+    source = ScriptedSource("pending", latency=1.0)
 
     async def slow(job: Job) -> None:
         await trio.sleep(1)

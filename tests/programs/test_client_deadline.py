@@ -21,7 +21,7 @@ from vtrio import (
 )
 from vtrio._job import Sighting
 from vtrio._runs import this_run
-from vtrio.testing import TimedSource
+from vtrio.testing import ScriptedSource, after
 
 URL = "http://translations.example"
 
@@ -69,7 +69,7 @@ ways = st.sampled_from([by_get_status, by_id, from_a_submission])
 
 
 def wait_by(
-    way: Way, schedule: Schedule, limit: float, source: TimedSource, seed: int
+    way: Way, schedule: Schedule, limit: float, source: ScriptedSource, seed: int
 ) -> tuple[bool, float]:
     """Wait in virtual time; return whether the end was told, and when."""
 
@@ -93,7 +93,7 @@ def test_a_job_that_ends_in_time_is_reported_in_every_run(
     way: Way, schedule: Schedule, limit: float, seed: int
 ) -> None:
     """At D - 0.3 s, with answers that take 0.1 s."""
-    source = TimedSource([(limit - 0.3, "completed")], latency=0.1)
+    source = ScriptedSource("pending", after(limit - 0.3, "completed"), latency=0.1)
     told, at = wait_by(way, schedule, limit, source, seed)
     assert told
     assert at <= limit
@@ -111,6 +111,6 @@ def test_a_job_that_never_ends_is_given_up_at_the_deadline(
     way: Way, schedule: Schedule, limit: float, latency: float, seed: int
 ) -> None:
     """Exactly then, however quick, slow or silent the server is."""
-    source = TimedSource([], latency=latency)
+    source = ScriptedSource("pending", latency=latency)
     assert wait_by(way, schedule, limit, source, seed) == (False, limit)
     assert source.in_flight == 0

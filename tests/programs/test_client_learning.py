@@ -31,7 +31,7 @@ from vtrio._job import Sighting
 from vtrio._runs import this_run
 from vtrio.schedules import DurationHistory, Observation
 from vtrio.schedules._history import WINDOW
-from vtrio.testing import ScriptedSource, TimedSource
+from vtrio.testing import ScriptedSource, after
 
 URL = "http://translations.example"
 
@@ -418,8 +418,7 @@ async def test_cancelling_at_every_step_leaves_a_whole_file(
     """Whenever the caller gives up: nothing runs on, nothing is followed on."""
     for step in range(1, 60):
         path = tmp_path / f"{step}.json"
-        end = trio.current_time() + 4
-        source = TimedSource([(end, "completed")], latency=0.1)
+        source = ScriptedSource("pending", after(4, "completed"), latency=0.1)
         client = a_client(source, history=path, schedule=Exponential(1, 1.5))
         with trio.CancelScope() as scope:
             async with client:

@@ -34,7 +34,7 @@ from vtrio import (
 from vtrio._job import Sighting
 from vtrio._runs import this_run
 from vtrio.schedules import Observation
-from vtrio.testing import ScriptedSource, TimedSource
+from vtrio.testing import ScriptedSource, after
 
 URL = "http://translations.example"
 
@@ -61,7 +61,7 @@ def submitted_now(job_id: str = "j1") -> Job:
 
 async def test_polls_come_at_the_seeds_instants(autojump_clock: MockClock) -> None:
     """Without jitter: 0, 1, 3, 7, 15, 31 s, each delay twice the last."""
-    source = TimedSource([(20.0, "completed")])
+    source = ScriptedSource("pending", after(20.0, "completed"))
     assert await a_client(source).get_status() == "completed"
     assert source.asked_at == [0.0, 1.0, 3.0, 7.0, 15.0, 31.0]
     assert trio.current_time() == 31.0
@@ -141,7 +141,7 @@ async def test_a_job_that_ends_just_before_the_deadline_is_reported(
     schedule: Fixed | Exponential | None, limit: float, autojump_clock: MockClock
 ) -> None:
     """At D - 0.3 s, with answers that take 0.1 s, whatever the schedule would do."""
-    source = TimedSource([(limit - 0.3, "completed")], latency=0.1)
+    source = ScriptedSource("pending", after(limit - 0.3, "completed"), latency=0.1)
     client = a_client(
         source, schedule=schedule, max_wait_time=limit, max_attempts=10_000
     )
@@ -153,7 +153,7 @@ async def test_no_two_polls_are_in_flight_and_none_after_the_last(
     autojump_clock: MockClock,
 ) -> None:
     """After a last poll that says "running", the wait sleeps on to the deadline."""
-    source = TimedSource([], latency=0.1)
+    source = ScriptedSource("pending", latency=0.1)
     client = a_client(source, schedule=Fixed(1.0), max_wait_time=5, max_attempts=99)
     assert await client.get_status() == "timeout"
     assert source.asked_at == pytest.approx([0.0, 1.1, 2.2, 3.3, 4.4, 4.8])
@@ -290,7 +290,7 @@ async def test_a_refusal_ends_get_status_with_an_exception(
 
 async def test_wait_goes_on_from_the_submission(autojump_clock: MockClock) -> None:
     """The answer to `submit` is the observation at age 0; the default schedule follows."""
-    source = TimedSource([(4.0, "completed")])
+    source = ScriptedSource("pending", after(4.0, "completed"))
     client = a_client(source, schedule=Learned(spread=0))
     job = await client.wait(submitted_now())
     assert job.status is JobStatus.COMPLETED
@@ -299,7 +299,7 @@ async def test_wait_goes_on_from_the_submission(autojump_clock: MockClock) -> No
 
 async def test_wait_by_id_asks_at_once(autojump_clock: MockClock) -> None:
     """Nothing is known, so the first poll is now."""
-    source = TimedSource([(2.0, "completed")])
+    source = ScriptedSource("pending", after(2.0, "completed"))
     await a_client(source, schedule=Learned(spread=0)).wait("j1")
     assert source.asked_at == [0.0, 1.0, 2.5]
 
@@ -328,7 +328,7 @@ async def test_wait_raises_what_the_job_ended_with(autojump_clock: MockClock) ->
 
 async def test_wait_has_no_limit_unless_given_one(autojump_clock: MockClock) -> None:
     """The seed's limits bind `get_status` alone."""
-    source = TimedSource([(86_400.0, "completed")])
+    source = ScriptedSource("pending", after(86_400.0, "completed"))
     job = await a_client(source, max_attempts=2, max_wait_time=3).wait("j1")
     assert job.status is JobStatus.COMPLETED
 
@@ -337,7 +337,7 @@ async def test_a_wait_that_gives_up_can_be_taken_up_again(
     autojump_clock: MockClock,
 ) -> None:
     """The error carries the last job: the next wait goes on from there."""
-    source = TimedSource([(8.0, "completed")])
+    source = ScriptedSource("pending", after(8.0, "completed"))
     client = a_client(source, schedule=Learned(spread=0))
     with pytest.raises(WaitTimeout) as caught:
         await client.wait(submitted_now(), max_wait_time=5)
@@ -387,11 +387,13 @@ async def test_a_history_takes_in_what_a_wait_saw(autojump_clock: MockClock) -> 
 
     still = Exponential(1, 1.5)
     client = a_client(
-        TimedSource([(4.0, "completed")]), history=Listening(), schedule=still
+        ScriptedSource("pending", after(4.0, "completed")),
+        history=Listening(),
+        schedule=still,
     )
     await client.wait(submitted_now(), key="pt")
     assert seen == [Observation(after=2.5, until=4.75, key="pt", job="j1")]
-    client = a_client(TimedSource([]), history=Listening(), schedule=still)
+    client = a_client(ScriptedSource("pending"), history=Listening(), schedule=still)
     with trio.move_on_after(3):
         await client.wait(submitted_now())
     assert seen[1:] == [Observation(after=2.5, until=None, job="j1")]
@@ -458,11 +460,13 @@ async def test_a_history_at_fault_costs_no_result(
         def observe(self, observation: Observation) -> None:
             raise OSError("disk full")
 
-    client = a_client(TimedSource([(4.0, "completed")]), history=Broken())
+    client = a_client(
+        ScriptedSource("pending", after(4.0, "completed")), history=Broken()
+    )
     job = await client.wait(submitted_now())
     assert job.status is JobStatus.COMPLETED
     assert "history-failed" in caplog.text
-    client = a_client(TimedSource([]), history=Broken())
+    client = a_client(ScriptedSource("pending"), history=Broken())
     with trio.move_on_after(3) as scope:
         await client.wait(submitted_now())
     assert scope.cancelled_caught
@@ -496,7 +500,7 @@ async def test_cancelling_at_every_step_leaves_nothing(
     The client is as good as new afterwards.
     """
     for step in range(24):
-        source = TimedSource([(100.0, "completed")], latency=0.2)
+        source = ScriptedSource("pending", after(100.0, "completed"), latency=0.2)
         client = a_client(source)
         tasks = trio.lowlevel.current_statistics().tasks_living
         start = trio.current_time()
@@ -524,7 +528,9 @@ async def test_the_request_timeout_bounds_a_single_question(
 
 async def test_waits_run_side_by_side(autojump_clock: MockClock) -> None:
     """Each wait is a plain coroutine; a nursery of the caller's runs many."""
-    client = a_client(TimedSource([(30.0, "completed")]), schedule=Learned(spread=0))
+    client = a_client(
+        ScriptedSource("pending", after(30.0, "completed")), schedule=Learned(spread=0)
+    )
     ends: list[float] = []
 
     async def one(job: Job) -> None:

@@ -9,11 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import IO, Self
 
-import trio
-
 from .._errors import BadAnswer
 from .._job import Job
 from .._source import Answer, Capabilities
+from .._threads import in_thread
 from ._documents import parse_job, parse_object
 from ._http import TRANSFER_TIMEOUT, Framed, HttpEdge, quote_id
 from ._reading import Reply
@@ -146,7 +145,7 @@ class _InThreads:
         return self
 
     async def __anext__(self) -> bytes:
-        chunk = await trio.to_thread.run_sync(next, self._chunks, None)
+        chunk = await in_thread(next, self._chunks, None)
         self._left -= len(chunk or b"")
         if self._left < 0 or (chunk is None and self._left):
             raise OSError(errno.EIO, "the file changed while it was sent")

@@ -1,7 +1,98 @@
-"""Fakes for testing programs that wait: small real objects, not mocks."""
+"""A kit for testing programs that wait for jobs: waits of hours in milliseconds.
+
+A `ScriptedServer` answers as a script says, in virtual time, without sockets:
+
+    server = ScriptedServer()
+    talk = server.add(job("pending", after(5, "running"), after(2400, "error")))
+    server.fault(busy(retry_after=30), at=60, lasting=120)
+    client = server.client()
+
+Under pytest the fixtures `vtrio_server`, `vtrio_client` and `vtrio_invariants` are
+there without any import; `vtrio.testing.contracts` holds suites for schedules, sources
+and servers of your own. The names are imported when they are first touched.
+"""
 
 from __future__ import annotations
 
-from ._sources import ScriptedSource, TimedSource
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["ScriptedSource", "TimedSource"]
+if TYPE_CHECKING:
+    from ._chance import Steady as Steady
+    from ._faults import Fault as Fault
+    from ._faults import asks_to_wait as asks_to_wait
+    from ._faults import busy as busy
+    from ._faults import drip as drip
+    from ._faults import expired_link as expired_link
+    from ._faults import gzip_bomb as gzip_bomb
+    from ._faults import hang as hang
+    from ._faults import html as html
+    from ._faults import hung_up as hung_up
+    from ._faults import not_found as not_found
+    from ._faults import refused as refused
+    from ._faults import reset as reset
+    from ._faults import says as says
+    from ._faults import server_error as server_error
+    from ._faults import too_many as too_many
+    from ._faults import truncated as truncated
+    from ._faults import wrong_length as wrong_length
+    from ._invariants import InvariantBroken as InvariantBroken
+    from ._invariants import Invariants as Invariants
+    from ._jobs import ScriptedJob as ScriptedJob
+    from ._replies import Cut as Cut
+    from ._replies import Pause as Pause
+    from ._replies import Reply as Reply
+    from ._replies import respond as respond
+    from ._scripts import after as after
+    from ._scripts import drawn as drawn
+    from ._scripts import job as job
+    from ._server import URL as URL
+    from ._server import ScriptedServer as ScriptedServer
+    from ._sources import ScriptedSource as ScriptedSource
+    from ._timeline import Exchange as Exchange
+    from ._timeline import Kind as Kind
+    from ._timeline import ScriptNotFollowed as ScriptNotFollowed
+
+# Where each name lives.
+_HOMES = {
+    "_chance": ("Steady",),
+    "_faults": (
+        *("Fault", "asks_to_wait", "busy", "drip", "expired_link", "gzip_bomb"),
+        *(
+            "hang",
+            "html",
+            "hung_up",
+            "not_found",
+            "refused",
+            "reset",
+            "says",
+            "server_error",
+        ),
+        *("too_many", "truncated", "wrong_length"),
+    ),
+    "_invariants": ("InvariantBroken", "Invariants"),
+    "_jobs": ("ScriptedJob",),
+    "_replies": ("Cut", "Pause", "Reply", "respond"),
+    "_scripts": ("after", "drawn", "job"),
+    "_server": ("URL", "ScriptedServer"),
+    "_sources": ("ScriptedSource",),
+    "_timeline": ("Exchange", "Kind", "ScriptNotFollowed"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605 - read from one table
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first touched (PEP 562)."""
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'vtrio.testing' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,35 +1,62 @@
-"""Sources that answer from a script, on whatever clock trio runs."""
+"""A source that answers from a script, on whatever clock trio runs."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from bisect import bisect_right
-from collections.abc import Iterable
 
 import trio
 
+from .._checks import check_number
 from .._errors import RemoteError
 from .._job import Job, JobStatus
+from .._names import publish
 from .._source import Answer, Capabilities
+from ._instants import Instants
+from ._scripts import Life, Script, Step
 
-Step = JobStatus | str | Job | Answer | RemoteError
+SourceStep = JobStatus | str | Job | Answer | RemoteError
 
 
-class _Scripted(ABC):
-    """What the sources here share: they count, take their time, and give a step."""
+class ScriptedSource:
+    """A `StatusSource` of one job that lives as a script says; the last step stays.
+
+    `ScriptedSource("pending", after(20, "completed"))` lives by the clock from when it
+    is made, `ScriptedSource("running", "completed")` by the questions; see `job`. Each
+    answer takes `latency` seconds, and tells what was true when it was asked for; with
+    `math.inf` it never comes.
+
+    Args:
+        steps: a status or its word, a `Job`, an `Answer`, or an error to raise; or one
+            of these from an age on: `after(20, "completed")`.
+        latency: see above.
+
+    Attributes:
+        asked_at: the instants of all requests.
+        in_flight: requests that have not been answered yet.
+    """
 
     capabilities = Capabilities()
 
-    def __init__(self, latency: float) -> None:
+    def __init__(
+        self, *steps: SourceStep | Step[SourceStep], latency: float = 0.0
+    ) -> None:
+        if latency != math.inf:
+            check_number("latency", latency, least=0)
         self.latency = latency
         self.asked_at: list[float] = []
         self.in_flight = 0
+        self._life: Life[SourceStep] = Life(Script(steps))
+        self._instants = Instants()
+        self._made_at = self._instants.now()
+
+    def __repr__(self) -> str:
+        return f"<ScriptedSource {self._life.script}: {len(self.asked_at)} requests>"
 
     async def status(self, job_id: str) -> Answer:
         """Give the step that is due."""
-        step = self._step()
-        self.asked_at.append(trio.current_time())
+        now = self._instants.now()
+        step = self._life.tell(self._made_at, now)
+        self.asked_at.append(now)
         self.in_flight += 1
         try:
             if self.latency == math.inf:
@@ -37,59 +64,15 @@ class _Scripted(ABC):
             await trio.sleep(self.latency)
         finally:
             self.in_flight -= 1
-        match step:
+        match step.what:
             case RemoteError():
-                raise step
+                raise step.what
             case Answer():
-                return step
+                return step.what
             case Job():
-                return Answer(job=step)
+                return Answer(job=step.what)
             case word:
                 return Answer(job=_job_of(job_id, word))
-
-    @abstractmethod
-    def _step(self) -> Step:
-        """Say which step is due."""
-
-
-class ScriptedSource(_Scripted):
-    """Answers one step a request; the last step is repeated.
-
-    A step is a status or its word, a `Job`, an `Answer`, or an error to raise. Each
-    answer takes `latency` seconds; with `math.inf` it never comes.
-
-    Attributes:
-        asked_at: the instants of all requests, on trio's clock.
-        in_flight: requests that have not been answered yet.
-    """
-
-    def __init__(self, *steps: Step, latency: float = 0.0) -> None:
-        if not steps:
-            raise ValueError("steps=() is not allowed: must be at least one")
-        super().__init__(latency)
-        self.steps = steps
-
-    def _step(self) -> Step:
-        return self.steps[min(len(self.asked_at), len(self.steps) - 1)]
-
-
-class TimedSource(_Scripted):
-    """Answers what is true at the instant of asking: a job that lives by the clock.
-
-    `changes` are pairs of an instant on trio's clock and the step that holds from
-    then on; before the first the job is pending. All else is as in `ScriptedSource`.
-    """
-
-    def __init__(
-        self, changes: Iterable[tuple[float, Step]], *, latency: float = 0.0
-    ) -> None:
-        super().__init__(latency)
-        self.changes = sorted(changes, key=lambda change: change[0])
-
-    def _step(self) -> Step:
-        now = trio.current_time()
-        begun = bisect_right(self.changes, now, key=lambda change: change[0])
-        return self.changes[begun - 1][1] if begun else JobStatus.PENDING
 
 
 def _job_of(job_id: str, word: str) -> Job:
@@ -98,3 +81,6 @@ def _job_of(job_id: str, word: str) -> Job:
         return Job(id=job_id, status=JobStatus(word))
     except ValueError:
         return Job(id=job_id, status=JobStatus.RUNNING, unknown_word=word)
+
+
+publish(ScriptedSource, by="vtrio.testing")

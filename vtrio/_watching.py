@@ -1,0 +1,72 @@
+"""Who watches the waits of a run: told of each wait and poll as it begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import trio
+
+from ._session import Session
+
+
+class Watcher(Protocol):
+    """What is told of every wait in a run of trio. It must not raise."""
+
+    def wait_began(self, session: Session) -> None:
+        """A wait begins."""
+        ...
+
+    def wait_ended(self, session: Session, *, now: float) -> None:
+        """It has ended, however it did."""
+        ...
+
+    def poll_began(self, session: Session) -> None:
+        """A poll is about to be made."""
+        ...
+
+    def poll_ended(self, session: Session) -> None:
+        """It was answered, or given up."""
+        ...
+
+
+_watchers: trio.lowlevel.RunVar[tuple[Watcher, ...]] = trio.lowlevel.RunVar(
+    "vtrio-watchers", default=()
+)
+
+
+@contextmanager
+def watched_by(watcher: Watcher) -> Iterator[None]:
+    """Let a watcher be told of this run's waits for the length of a block."""
+    _watchers.set((*_watchers.get(), watcher))
+    try:
+        yield
+    finally:
+        _watchers.set(tuple(w for w in _watchers.get() if w is not watcher))
+
+
+@contextmanager
+def a_wait(session: Session) -> Iterator[None]:
+    """Tell of a wait."""
+    watchers = _watchers.get()
+    for watcher in watchers:
+        watcher.wait_began(session)
+    try:
+        yield
+    finally:
+        for watcher in watchers:
+            watcher.wait_ended(session, now=trio.current_time())
+
+
+@contextmanager
+def a_poll(session: Session) -> Iterator[None]:
+    """Tell of a poll."""
+    watchers = _watchers.get()
+    for watcher in watchers:
+        watcher.poll_began(session)
+    try:
+        yield
+    finally:
+        for watcher in watchers:
+            watcher.poll_ended(session)

@@ -1,0 +1,211 @@
+"""One job of a scripted server: where it stands, and what the wire says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from .._job import JobStatus
+from .._names import publish
+from . import _wire
+from ._faults import Fault
+from ._replies import Reply
+from ._scripts import JobScript, Life, What
+from ._timeline import Exchange
+
+DAWN = datetime(2026, 1, 1, tzinfo=UTC)
+"""A scripted server's time of day at instant 0."""
+
+
+class Record:
+    """What the server knows of a job. Instants are the server's own."""
+
+    def __init__(
+        self,
+        job_id: str,
+        script: JobScript,
+        *,
+        submitted_at: float,
+        fields: Mapping[str, Any],
+        results: Mapping[str, bytes],
+        optional: bool,
+    ) -> None:
+        self.id = job_id
+        self.submitted_at = submitted_at
+        self.cancelled_at: float | None = None
+        self.polls: list[Exchange] = []
+        self.optional = optional
+        self._life: Life[What] = Life(script)
+        self._fields = fields
+        self._results = results
+        self._link = 1
+
+    def word(self, now: float) -> str:
+        """Return the status word as it is now."""
+        self._life.look(self.submitted_at, now)
+        if self.cancelled_at is not None:
+            return JobStatus.CANCELLED.value
+        return _wire.status_word(self._life.word())
+
+    def missing(self) -> str | None:
+        """Say which steps nobody's question has come to, if any."""
+        unreached = self._life.unreached
+        if self.optional or self.cancelled_at is not None or not unreached:
+            return None
+        steps = ", ".join(map(str, unreached))
+        last = "nobody asked about it"
+        if self.polls:
+            last = f"the last question came at {self.polls[-1].at:g} s"
+        return f"{steps} of job {self.id}; {last}"
+
+    def turns(self) -> list[tuple[float, str]]:
+        """Say when the job came to which step of its script."""
+        turns = list(self._life.turns())
+        if self.cancelled_at is not None:
+            turns.append((self.cancelled_at, JobStatus.CANCELLED.value))
+        return [(at, f"     job {self.id} is {what}") for at, what in turns]
+
+    def tell(
+        self, exchange: Exchange, *, heard: bool, word: str | None, hint: int | None
+    ) -> Reply:
+        """Answer a question for the status, in the form in which it came.
+
+        Args:
+            exchange: the question.
+            heard: whether the client hears it, so that the script moves on.
+            word: the status to tell instead.
+            hint: seconds to ask to wait.
+        """
+        now = exchange.at
+        moves_on = heard and self.cancelled_at is None
+        look = self._life.tell if moves_on else self._life.look
+        what = look(self.submitted_at, now).what
+        fault = what if isinstance(what, Fault) and self.cancelled_at is None else None
+        word = word or (fault.word if fault is not None else None)
+
+        def right() -> Reply:
+            if exchange.path.startswith(_wire.COLLECTION):
+                return self.document(now, word=word, hint=hint)
+            return _wire.result_word(word or self.word(now))
+
+        return right() if fault is None else fault.spoil(right, wall(now))
+
+    def cancel(self, now: float, *, hint: int | None) -> Reply:
+        """Cancel the job, if it still runs."""
+        if _wire.is_final(self.word(now)):
+            return self.document(now, hint=hint)
+        self.cancelled_at = now
+        return self.document(now, status=202, hint=hint)
+
+    def result(self, exchange: Exchange) -> Reply:
+        """Answer with the video, or the subtitles."""
+        word = self.word(exchange.at)
+        if word != JobStatus.COMPLETED:
+            detail = f"job {self.id!r} is {word}"
+            return _wire.problem(409, "not-completed", "The job has no result", detail)
+        what = exchange.path.rpartition("/")[2]
+        if exchange.target != self._links()[f"{what}_url"]:
+            return _wire.problem(403, "link-expired", "The link has expired")
+        return _wire.result(
+            self._results[what],
+            name=f"{self.id}/{what}",
+            kind="video/mp4" if what == "video" else "text/vtt; charset=utf-8",
+            asked=exchange.headers,
+        )
+
+    def renew_links(self) -> None:
+        """Let the links that were given so far lead nowhere."""
+        self._link += 1
+
+    def document(
+        self,
+        now: float,
+        *,
+        status: int = 200,
+        word: str | None = None,
+        hint: int | None,
+        location: bool = False,
+    ) -> Reply:
+        """Answer with the job's document."""
+        word = word or self.word(now)
+        started = self._life.since(JobStatus.RUNNING)
+        finished = self.cancelled_at
+        if finished is None and _wire.is_final(word):
+            finished = self._life.since(word)
+            finished = now if finished is None else finished
+        members = {
+            "id": self.id,
+            "status": word,
+            "progress": 1.0 if word == JobStatus.COMPLETED else None,
+            "stage": None,
+            "target_language": "pt",
+            "source_language": None,
+            "media_seconds": None,
+            "created_at": _instant(self.submitted_at),
+            "started_at": _instant(started),
+            "finished_at": _instant(finished),
+            "error": _wire.default_error() if word == JobStatus.ERROR else None,
+            "result": self._links() if word == JobStatus.COMPLETED else None,
+            **self._fields,
+            **self._life.told_members(),
+        }
+        headers = {"job-age": f"{now - self.submitted_at:.3f}"}
+        if finished is not None:
+            began = finished if started is None else started
+            headers["job-run-time"] = f"{finished - began:.3f}"
+            headers["job-ended-ago"] = f"{now - finished:.3f}"
+        elif hint is not None:
+            headers["retry-after"] = str(hint)
+        if location:
+            headers["location"] = f"{_wire.COLLECTION}/{self.id}"
+        return _wire.document(members, headers=headers, status=status)
+
+    def _links(self) -> dict[str, str]:
+        query = "" if self._link == 1 else f"?link={self._link}"
+        path = f"{_wire.COLLECTION}/{self.id}"
+        return {
+            f"{what}_url": f"{path}/{what}{query}" for what in ("video", "subtitles")
+        }
+
+
+class ScriptedJob:
+    """One job of a scripted server, and what was asked about it.
+
+    Attributes:
+        id: what clients call it.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.id = record.id
+        self._record = record
+
+    def __repr__(self) -> str:
+        return f"<ScriptedJob {self.id}: {len(self._record.polls)} polls>"
+
+    @property
+    def polls(self) -> tuple[Exchange, ...]:
+        """The questions for its status, failed ones too."""
+        return tuple(self._record.polls)
+
+    @property
+    def asked_at(self) -> list[float]:
+        """The instants of these."""
+        return [poll.at for poll in self._record.polls]
+
+    @property
+    def cancelled_at(self) -> float | None:
+        """The instant at which a client cancelled it, if one did."""
+        return self._record.cancelled_at
+
+
+def wall(now: float) -> datetime:
+    """Return the time of day at an instant."""
+    return DAWN + timedelta(seconds=now)
+
+
+def _instant(at: float | None) -> str | None:
+    return None if at is None else _wire.instant(wall(at))
+
+
+publish(ScriptedJob, by="vtrio.testing")

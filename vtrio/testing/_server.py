@@ -1,0 +1,544 @@
+"""A job server that follows a script: no sockets, on whatever clock trio runs.
+
+It speaks the wire of a translation server, as far as a client of ours uses it, and the
+form without ids. What it is asked it writes down, so that a test can say what was asked
+when; what was scripted and did not come about it tells at the end.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType, ModuleType
+from typing import Any, assert_never, cast
+from urllib.parse import unquote
+
+import trio
+
+from .._checks import check_count, check_number, shorten
+from .._names import publish
+from ..client import VideoTranslationClient
+from . import _wire
+from ._chance import Steady
+from ._faults import Fault
+from ._instants import Instants, time_is_virtual
+from ._jobs import Record, ScriptedJob, wall
+from ._replies import Reply
+from ._scripts import Drawn, JobScript, Script
+from ._timeline import Exchange, Kind, ScriptNotFollowed, render
+from ._transport import make_client, make_transport
+
+URL = "http://vtrio.test"
+"""Where the scripted server is; the name is one that no network has (RFC 6761)."""
+
+_JOB = re.compile(rf"{_wire.COLLECTION}/([^/]+)(/cancel|/video|/subtitles)?")
+
+Answer = Reply | Fault | Callable[[Exchange], Reply | Fault | Awaitable[Reply | Fault]]
+
+
+@dataclass(slots=True)
+class _Planned:
+    """A fault, where and how often it strikes."""
+
+    fault: Fault
+    at: float
+    until: float
+    times: int | None
+    skip: int
+    kind: Kind | None
+    job_id: str | None
+    optional: bool
+    hits: int = 0
+
+    def strikes(self, exchange: Exchange) -> bool:
+        if not self.at <= exchange.at < self.until:
+            return False
+        if self.kind is not None and exchange.kind is not self.kind:
+            return False
+        if self.fault.of_results_only and exchange.kind is not Kind.RESULT:
+            return False
+        if self.job_id is not None and exchange.job_id != self.job_id:
+            return False
+        if self.times is not None and self.hits >= self.times:
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        self.hits += 1
+        return True
+
+    @property
+    def missing(self) -> str | None:
+        """Say what did not come about."""
+        if self.optional or self.hits >= (1 if self.times is None else self.times):
+            return None
+        when = f" from {self.at:g} s" if self.at else ""
+        when += "" if self.until == math.inf else f" to {self.until:g} s"
+        if self.times is None:
+            return f"fault {self.fault!r}{when}: no request met it"
+        return f"fault {self.fault!r}{when}: {self.hits} of {self.times} times"
+
+
+class ScriptedServer:
+    """A job server that follows a script, for tests; no socket, no thread.
+
+    Instants are those of a virtual clock; on another one they count from when the
+    server is first used. Its time of day is 2026-01-01 at instant 0.
+
+    Args:
+        latency: seconds that each answer takes.
+        retry_after: whole seconds that every answer about a job that still runs asks
+            to wait; None for no word of it.
+        api_key: what all but `/status` must be asked with; None for no key.
+        status_path: where else it tells the status in the form without ids, such as
+            `/jobs/{id}/status`.
+        only_virtual_time: refuse to answer on a clock that really takes its time.
+    """
+
+    def __init__(
+        self,
+        *,
+        latency: float = 0.0,
+        retry_after: int | None = None,
+        api_key: str | None = None,
+        status_path: str | None = None,
+        only_virtual_time: bool = False,
+    ) -> None:
+        check_number("latency", latency, least=0)
+        if retry_after is not None:
+            check_count("retry_after", retry_after)
+        self.latency = latency
+        self._retry_after = retry_after
+        self._api_key = api_key
+        self._status_path = None
+        if status_path is not None:
+            escaped = re.escape(status_path).replace(r"\{id\}", "([^/]+)")
+            self._status_path = re.compile(escaped)
+        self._only_virtual_time = only_virtual_time
+        self._records: dict[str, Record] = {}
+        self._keys: dict[str, tuple[str, str]] = {}
+        self._coming: list[JobScript | Drawn] = []
+        self._planned: list[_Planned] = []
+        self._routes: list[tuple[str | None, str | None, Answer]] = []
+        self._exchanges: list[Exchange] = []
+        self._unmatched: list[Exchange] = []
+        self._open: set[Exchange] = set()
+        self._instants = Instants()
+        self._clients: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return (
+            f"<ScriptedServer {URL}: {len(self._records)} jobs,"
+            f" {len(self._exchanges)} requests>"
+        )
+
+    # --- the script ---------------------------------------------------------------
+
+    def add(
+        self,
+        script: JobScript | Drawn,
+        *,
+        id: str | None = None,  # noqa: A002 - it is what everybody calls it
+        age: float = 0.0,
+        optional: bool = False,
+        video: bytes | None = None,
+        subtitles: bytes = b"WEBVTT\n",
+    ) -> ScriptedJob:
+        """Have a job that was submitted just now; the first one is that of `/status`.
+
+        Outside of trio it counts as submitted when the first request comes.
+
+        Args:
+            script: its life: `job(...)`, or the next one of `drawn(...)`.
+            id: what clients call it; `j1`, `j2` and so on otherwise.
+            age: seconds ago that it was submitted.
+            optional: whether it is well if the test ends before its script does.
+            video: what its result is.
+            subtitles: likewise.
+        """
+        check_number("age", age, least=0)
+        record = self._make(
+            script,
+            id=id,
+            submitted_at=self._instants.now() - age,
+            optional=optional,
+            video=video,
+            subtitles=subtitles,
+        )
+        return ScriptedJob(record)
+
+    def on_submit(self, *scripts: JobScript | Drawn) -> None:
+        """Script the jobs that will be submitted, in their order.
+
+        What `drawn` gives serves for all further ones, so nothing may follow it.
+        """
+        for script in scripts:
+            if not isinstance(script, (Script, Drawn)):
+                raise ValueError(f"{_refusal(script)} or drawn(...)")
+            if self._coming and isinstance(self._coming[-1], Drawn):
+                raise ValueError(
+                    f"script={script} is not allowed: must come before drawn(...),"
+                    " which serves for all submissions after it"
+                )
+            self._coming.append(script)
+
+    def fault(
+        self,
+        fault: Fault,
+        *,
+        at: float = 0.0,
+        lasting: float = math.inf,
+        times: int | None = None,
+        skip: int = 0,
+        to: Kind | str | None = None,
+        about: ScriptedJob | str | None = None,
+        optional: bool = False,
+    ) -> None:
+        """Let something go wrong: on the timeline, by count, or both.
+
+        Args:
+            fault: what: `refused()`, `busy(retry_after=30)` and the like.
+            at: the instant from which on it does.
+            lasting: for how many seconds.
+            times: for how many requests; None for all within that time.
+            skip: how many requests go well first.
+            to: which requests: `poll`, `submission`, `cancel` or `result`; None for all.
+            about: which job's.
+            optional: whether it is well if no request meets it.
+        """
+        if not isinstance(fault, Fault):
+            raise ValueError(
+                f"fault={shorten(fault)} is not allowed: must be one of vtrio.testing's"
+            )
+        check_number("at", at, least=0)
+        if lasting != math.inf:
+            check_number("lasting", lasting, above=0)
+        if times is not None:
+            check_count("times", times)
+        check_count("skip", skip, least=0)
+        self._planned.append(
+            _Planned(
+                fault,
+                at,
+                at + lasting,
+                times,
+                skip,
+                None if to is None else Kind(to),
+                about.id if isinstance(about, ScriptedJob) else about,
+                optional,
+            )
+        )
+
+    def route(
+        self, answer: Answer, *, method: str | None = None, path: str | None = None
+    ) -> None:
+        """Answer some requests in a way of your own, in place of the wire.
+
+        Args:
+            answer: what `respond` makes, a fault, or a function from the `Exchange` to
+                one of these, async or not.
+            method: which requests; None for all.
+            path: likewise.
+        """
+        self._routes.append((method, path, answer))
+
+    # --- what is given to the program under test ------------------------------------
+
+    def transport(self, library: ModuleType | None = None) -> Any:
+        """Make a transport for an `AsyncClient` of httpx, or of the library given."""
+        return make_transport(self, library)
+
+    def http(self, library: ModuleType | None = None) -> Any:
+        """Return an `AsyncClient` that sends its requests here; it needs no closing."""
+        name = "httpx" if library is None else library.__name__
+        if name not in self._clients:
+            self._clients[name] = make_client(self.transport(library), URL, library)
+        return self._clients[name]
+
+    def client(
+        self, *, library: ModuleType | None = None, **settings: Any
+    ) -> VideoTranslationClient:
+        """Make a client of this server, with the settings given.
+
+        Chance plays no part in its waits, so that instants are exact: every roll is
+        the middle one. Give it an `rng` where chance is the point.
+        """
+        given = {"base_url": URL, "http": self.http(library), "rng": Steady()}
+        return VideoTranslationClient(**{**given, **settings})
+
+    # --- what happened --------------------------------------------------------------
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """All requests, in their order."""
+        return tuple(self._exchanges)
+
+    @property
+    def polls(self) -> tuple[Exchange, ...]:
+        """The questions for the status of a job."""
+        return tuple(e for e in self._exchanges if e.kind is Kind.POLL)
+
+    @property
+    def asked_at(self) -> list[float]:
+        """The instants of all polls."""
+        return [poll.at for poll in self.polls]
+
+    @property
+    def open_exchanges(self) -> tuple[Exchange, ...]:
+        """The requests that have no whole answer yet, and were not given up."""
+        return tuple(e for e in self._exchanges if e in self._open)
+
+    @property
+    def in_flight(self) -> int:
+        """How many these are."""
+        return len(self._open)
+
+    def jobs(self) -> tuple[ScriptedJob, ...]:
+        """All jobs, those that were submitted too."""
+        return tuple(map(ScriptedJob, self._records.values()))
+
+    def timeline(self) -> str:
+        """Write down what happened, a line for each request."""
+        turns = [turn for record in self._records.values() for turn in record.turns()]
+        return render(self._exchanges, turns)
+
+    def check(self) -> None:
+        """Compare what was scripted with what happened.
+
+        Raises:
+            ScriptNotFollowed: a step was never reached, a fault met no request, or
+                nothing was scripted for a request.
+        """
+        missing = [
+            *filter(None, (record.missing() for record in self._records.values())),
+            *filter(None, (planned.missing for planned in self._planned)),
+            *(
+                f"{script}, scripted for a submission that never came"
+                for script in self._coming
+                if isinstance(script, Script)
+            ),
+        ]
+        parts = []
+        if missing:
+            parts.append("never reached:\n" + "\n".join(f"  {m}" for m in missing))
+        if self._unmatched:
+            lines = "\n".join(
+                f"  {e.method} {e.target} at {e.at:g} s" for e in self._unmatched
+            )
+            parts.append(f"nothing was scripted for:\n{lines}")
+        if parts:
+            parts.append(f"what happened:\n{self.timeline()}")
+            raise ScriptNotFollowed("\n".join(["the script was not followed", *parts]))
+
+    # --- the wire -------------------------------------------------------------------
+
+    @contextmanager
+    def receive(
+        self, method: str, url: str, target: str, headers: dict[str, str]
+    ) -> Iterator[Exchange]:
+        """Take in a request; its record is complete when its answer has ended."""
+        exchange = Exchange(self._instants.now(), method, target, headers, url=url)
+        self._exchanges.append(exchange)
+        self._open.add(exchange)
+        try:
+            yield exchange
+        except BaseException:
+            self.end(exchange)
+            raise
+
+    def end(self, exchange: Exchange) -> None:
+        """Take in that an answer is whole, or was given up."""
+        if exchange in self._open:
+            self._open.discard(exchange)
+            exchange.ended_at = self._instants.now()
+
+    async def answer(self, exchange: Exchange) -> Reply:
+        """Say what comes back, after the time that it takes."""
+        self._require_virtual_time()
+        record = self._find(exchange)
+        if record is not None and exchange.kind is Kind.POLL:
+            record.polls.append(exchange)
+        reply = self._spoiled(exchange, record)
+        if reply is None:
+            reply = await self._own(exchange)
+        if reply is None:
+            reply = self._right(exchange, record)
+        if self.latency:
+            await trio.sleep(self.latency)
+        exchange.outcome = str(reply)
+        return reply
+
+    def _spoiled(self, exchange: Exchange, record: Record | None) -> Reply | None:
+        """Let the first fault strike that is planned for such a request."""
+        for planned in self._planned:
+            if planned.strikes(exchange):
+                fault = planned.fault
+                if fault.of_results_only and record is not None:
+                    record.renew_links()
+                right = partial(
+                    self._right, exchange, record, heard=fault.is_heard, word=fault.word
+                )
+                return fault.spoil(right, wall(exchange.at))
+        return None
+
+    async def _own(self, exchange: Exchange) -> Reply | None:
+        """Answer as the test's own routes say, if one of them fits."""
+        for method, path, answer in self._routes:
+            if method in {None, exchange.method} and path in {None, exchange.path}:
+                own: Any = answer(exchange) if callable(answer) else answer
+                if inspect.isawaitable(own):
+                    own = await own
+                if isinstance(own, Fault):
+                    return own.spoil(Reply, wall(exchange.at))
+                return cast("Reply", own)
+        return None
+
+    def _find(self, exchange: Exchange) -> Record | None:
+        """Say what a request is for, and find the job that it is about."""
+        path = exchange.path
+        if exchange.method == "GET" and path == "/status":
+            exchange.kind = Kind.POLL
+            first = next(iter(self._records.values()), None)
+            exchange.job_id = None if first is None else first.id
+            return first
+        if exchange.method == "POST" and path == _wire.COLLECTION:
+            exchange.kind = Kind.SUBMISSION
+            return None
+        of_result = self._status_path and self._status_path.fullmatch(path)
+        if of_result:
+            exchange.kind = Kind.POLL
+            exchange.job_id = unquote(of_result[1]) if of_result.groups() else None
+        elif match := _JOB.fullmatch(path):
+            exchange.job_id = unquote(match[1])
+            kinds = {None: Kind.POLL, "/cancel": Kind.CANCEL}
+            kind = kinds.get(match[2], Kind.RESULT)
+            wanted = "POST" if kind is Kind.CANCEL else "GET"
+            if exchange.method == wanted:
+                exchange.kind = kind
+        return self._records.get(exchange.job_id or "")
+
+    def _right(
+        self,
+        exchange: Exchange,
+        record: Record | None,
+        *,
+        heard: bool = True,
+        word: str | None = None,
+    ) -> Reply:
+        """Answer as the wire says."""
+        if not self._may(exchange):
+            return _wire.problem(401, "unauthorized", "The API key is missing or wrong")
+        if exchange.kind is Kind.SUBMISSION:
+            return self._take_in(exchange)
+        if exchange.kind is Kind.OTHER:
+            self._unmatched.append(exchange)
+            return _wire.problem(404, "no-such-place", "There is nothing here")
+        if record is None:
+            self._unmatched.append(exchange)
+            return _wire.unknown_job(exchange.job_id or "")
+        match exchange.kind:
+            case Kind.CANCEL:
+                return record.cancel(exchange.at, hint=self._retry_after)
+            case Kind.RESULT:
+                return record.result(exchange)
+            case Kind.POLL:
+                return record.tell(
+                    exchange, heard=heard, word=word, hint=self._retry_after
+                )
+            case never:
+                assert_never(never)
+
+    def _may(self, exchange: Exchange) -> bool:
+        if self._api_key is None or exchange.path == "/status":
+            return True
+        return exchange.headers.get("authorization") == f"Bearer {self._api_key}"
+
+    def _take_in(self, exchange: Exchange) -> Reply:
+        """Make a job of a submission, or give back the one that its key has made."""
+        try:
+            form = _wire.read_submission(exchange.headers, exchange.body)
+        except _wire.BadSubmission as bad:
+            return bad.reply
+        key = exchange.headers.get("idempotency-key", "").strip('"')
+        job_id, digest = self._keys.get(key, ("", form.digest))
+        if digest != form.digest:
+            return _wire.problem(
+                422,
+                "key-reused",
+                "The Idempotency-Key was used before",
+                "its payload was another one",
+            )
+        record = self._records.get(job_id)
+        if record is None:
+            if not self._coming:
+                self._unmatched.append(exchange)
+                return _wire.problem(
+                    503, "no-script", "Nothing is scripted", "call on_submit(job(...))"
+                )
+            script = self._coming[0]
+            if isinstance(script, Script):
+                del self._coming[0]
+            record = self._make(
+                script,
+                submitted_at=exchange.at,
+                video=form.video,
+                fields={
+                    name: form.fields.get(name)
+                    for name in ("target_language", "source_language")
+                },
+            )
+            if key:
+                self._keys[key] = (record.id, form.digest)
+        exchange.job_id = record.id
+        return record.document(
+            exchange.at, status=202, hint=self._retry_after, location=True
+        )
+
+    def _make(
+        self,
+        script: JobScript | Drawn,
+        *,
+        submitted_at: float,
+        id: str | None = None,  # noqa: A002 - as in `add`
+        optional: bool = False,
+        video: bytes | None = None,
+        subtitles: bytes = b"WEBVTT\n",
+        fields: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Record:
+        if isinstance(script, Drawn):
+            script = script.draw()
+        if not isinstance(script, Script):
+            raise ValueError(f"{_refusal(script)} or drawn(...)")
+        job_id = f"j{len(self._records) + 1}" if id is None else id
+        if not job_id or job_id in self._records:
+            raise ValueError(f"id={job_id!r} is not allowed: must be a new one")
+        if video is None:
+            video = f"the video of {job_id}".encode()
+        record = self._records[job_id] = Record(
+            job_id,
+            script,
+            submitted_at=submitted_at,
+            fields=fields,
+            results={"video": video, "subtitles": subtitles},
+            optional=optional,
+        )
+        return record
+
+    def _require_virtual_time(self) -> None:
+        if self._only_virtual_time and not time_is_virtual():
+            raise RuntimeError(
+                "this test runs on a real clock, and its waits would really take their"
+                " time; add pytest-trio's fixture autojump_clock to it"
+            )
+
+
+def _refusal(script: object) -> str:
+    return f"script={shorten(script)} is not allowed: must be job(...)"
+
+
+publish(ScriptedServer, by="vtrio.testing")
