@@ -8,6 +8,7 @@ from typing import Any
 
 from .._job import JobStatus
 from .._names import publish
+from ..sources._http import quote_id
 from . import _wire
 from ._faults import Fault
 from ._replies import Reply
@@ -40,6 +41,8 @@ class Record:
         self._fields = fields
         self._results = results
         self._link = 1
+        # Quoted, because an id may be any text.
+        self._path = f"{_wire.COLLECTION}/{quote_id(job_id)}"
 
     def word(self, now: float) -> str:
         """Return the status word as it is now."""
@@ -158,14 +161,14 @@ class Record:
         elif hint is not None:
             headers["retry-after"] = str(hint)
         if location:
-            headers["location"] = f"{_wire.COLLECTION}/{self.id}"
+            headers["location"] = self._path
         return _wire.document(members, headers=headers, status=status)
 
     def _links(self) -> dict[str, str]:
         query = "" if self._link == 1 else f"?link={self._link}"
-        path = f"{_wire.COLLECTION}/{self.id}"
         return {
-            f"{what}_url": f"{path}/{what}{query}" for what in ("video", "subtitles")
+            f"{what}_url": f"{self._path}/{what}{query}"
+            for what in ("video", "subtitles")
         }
 
 
