@@ -46,9 +46,9 @@ class Record:
 
     def word(self, now: float) -> str:
         """Return the status word as it is now."""
-        self._life.look(self.submitted_at, now)
         if self.cancelled_at is not None:
             return JobStatus.CANCELLED.value
+        self._life.look(self.submitted_at, now)
         return _wire.status_word(self._life.word())
 
     def missing(self) -> str | None:
@@ -81,10 +81,11 @@ class Record:
             hint: seconds to ask to wait.
         """
         now = exchange.at
-        moves_on = heard and self.cancelled_at is None
-        look = self._life.tell if moves_on else self._life.look
-        what = look(self.submitted_at, now).what
-        fault = what if isinstance(what, Fault) and self.cancelled_at is None else None
+        fault = None
+        if self.cancelled_at is None:  # the script of a cancelled job has ended
+            look = self._life.tell if heard else self._life.look
+            what = look(self.submitted_at, now).what
+            fault = what if isinstance(what, Fault) else None
         word = word or (fault.word if fault is not None else None)
 
         def right() -> Reply:

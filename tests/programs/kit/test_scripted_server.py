@@ -42,3 +42,28 @@ async def test_an_id_may_be_any_text(
     assert (tmp_path / "out").read_bytes() == b"dubbed"
     assert talk.asked_at == [0.0]
     server.check()
+
+
+async def test_a_cancelled_job_follows_its_script_no_further(
+    autojump_clock: MockClock,
+) -> None:
+    """What its script would have said later is neither told nor written down."""
+    server = ScriptedServer()
+    talk = server.add(
+        job("pending", after(5, "running", progress=0.5), after(10, "completed"))
+    )
+    client = server.client()
+    await trio.sleep(2)
+    await client.cancel(talk.id)
+    await trio.sleep(20)
+    seen = await client.get_job(talk.id)
+    assert (seen.status, seen.progress) == (JobStatus.CANCELLED, None)
+    assert seen.started_at is None
+    assert talk.cancelled_at == 2.0
+    server.check()
+    assert server.timeline() == (
+        "     seconds\n"
+        "       2.000       job j1 is cancelled\n"
+        "       2.000  POST /v1/translations/j1/cancel  ->  202 cancelled\n"
+        "      22.000  GET  /v1/translations/j1  ->  200 cancelled"
+    )
