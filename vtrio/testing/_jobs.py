@@ -70,12 +70,19 @@ class Record:
         return [(at, f"     job {self.id} is {what}") for at, what in turns]
 
     def tell(
-        self, exchange: Exchange, *, heard: bool, word: str | None, hint: int | None
+        self,
+        exchange: Exchange,
+        *,
+        by_word: bool,
+        heard: bool,
+        word: str | None,
+        hint: int | None,
     ) -> Reply:
-        """Answer a question for the status, in the form in which it came.
+        """Answer a question for the status.
 
         Args:
             exchange: the question.
+            by_word: whether it came in the form without ids.
             heard: whether the client hears it, so that the script moves on.
             word: the status to tell instead.
             hint: seconds to ask to wait.
@@ -89,9 +96,9 @@ class Record:
         word = word or (fault.word if fault is not None else None)
 
         def right() -> Reply:
-            if exchange.path.startswith(_wire.COLLECTION):
-                return self.document(now, word=word, hint=hint)
-            return _wire.result_word(word or self.word(now))
+            if by_word:
+                return _wire.result_word(word or self.word(now))
+            return self.document(now, word=word, hint=hint)
 
         return right() if fault is None else fault.spoil(right, wall(now))
 

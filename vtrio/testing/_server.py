@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 import trio
 
+from .._arguments import check_status_path
 from .._checks import check_count, check_number, shorten
 from .._names import publish
 from ..client import VideoTranslationClient
@@ -117,6 +118,7 @@ class ScriptedServer:
         self._api_key = api_key
         self._status_path = None
         if status_path is not None:
+            check_status_path(status_path)
             escaped = re.escape(status_path).replace(r"\{id\}", "([^/]+)")
             self._status_path = re.compile(escaped)
         self._only_virtual_time = only_virtual_time
@@ -409,10 +411,10 @@ class ScriptedServer:
         if exchange.method == "POST" and path == _wire.COLLECTION:
             exchange.kind = Kind.SUBMISSION
             return None
-        of_result = self._status_path and self._status_path.fullmatch(path)
-        if of_result:
+        by_word = self._status_path and self._status_path.fullmatch(path)
+        if by_word:
             exchange.kind = Kind.POLL
-            exchange.job_id = unquote(of_result[1]) if of_result.groups() else None
+            exchange.job_id = unquote(by_word[1])
         elif match := _JOB.fullmatch(path):
             exchange.job_id = unquote(match[1])
             kinds = {None: Kind.POLL, "/cancel": Kind.CANCEL}
@@ -448,10 +450,19 @@ class ScriptedServer:
                 return record.result(exchange)
             case Kind.POLL:
                 return record.tell(
-                    exchange, heard=heard, word=word, hint=self._retry_after
+                    exchange,
+                    by_word=self._is_by_word(exchange.path),
+                    heard=heard,
+                    word=word,
+                    hint=self._retry_after,
                 )
             case never:
                 assert_never(never)
+
+    def _is_by_word(self, path: str) -> bool:
+        """Tell whether a path is one of the form without ids."""
+        own = self._status_path
+        return path == "/status" or (own is not None and own.fullmatch(path) is not None)
 
     def _may(self, exchange: Exchange) -> bool:
         if self._api_key is None or exchange.path == "/status":

@@ -67,3 +67,25 @@ async def test_a_cancelled_job_follows_its_script_no_further(
         "       2.000  POST /v1/translations/j1/cancel  ->  202 cancelled\n"
         "      22.000  GET  /v1/translations/j1  ->  200 cancelled"
     )
+
+
+@pytest.mark.parametrize(
+    "path", ["/jobs/{id}/status", "/v1/translations/{id}/status", "/{id}"]
+)
+async def test_the_form_without_ids_is_told_at_a_path_of_ones_own(
+    path: str, library: ModuleType, autojump_clock: MockClock
+) -> None:
+    """Wherever that is, it tells the word and no document."""
+    server = ScriptedServer(status_path=path)
+    talk = server.add(job("pending", after(5, "completed")), id="a b")
+    client = server.client(library=library, status_path=path)
+    assert await client.get_status("a b") == "completed"
+    assert talk.asked_at == [0.0, 1.0, 3.0, 7.0]
+    assert {poll.outcome for poll in talk.polls} == {"200 pending", "200 completed"}
+    server.check()
+
+
+def test_a_status_path_without_an_id_is_refused() -> None:
+    """It would find no job."""
+    with pytest.raises(ValueError, match="status_path='/status' is not allowed: must"):
+        ScriptedServer(status_path="/status")
