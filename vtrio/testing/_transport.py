@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 import trio
 
+from .._checks import shorten
 from ._replies import Cut, Pause, Piece, Reply
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ class _Patience:
                 await _sleep(min(seconds, limit))
                 if seconds > limit:
                     raise self.library.ReadTimeout("nothing came in time")
+            case _:
+                raise ValueError(
+                    f"piece={shorten(piece)} is not allowed: must be bytes, a Pause or"
+                    " a Cut"
+                )
 
 
 async def _sleep(seconds: float) -> None:

@@ -89,3 +89,15 @@ def test_a_status_path_without_an_id_is_refused() -> None:
     """It would find no job."""
     with pytest.raises(ValueError, match="status_path='/status' is not allowed: must"):
         ScriptedServer(status_path="/status")
+
+
+@pytest.mark.parametrize("piece", ["text", 5, None])
+async def test_a_piece_that_is_none_is_refused(
+    piece: object, library: ModuleType, autojump_clock: MockClock
+) -> None:
+    """Else it would be missing from the body without a word."""
+    server = ScriptedServer()
+    server.route(respond(body=[b"a", piece]))  # type: ignore[list-item]
+    with pytest.raises(ValueError, match=f"piece={piece!r} is not allowed: must be by"):
+        await server.http(library).get("/")
+    assert server.in_flight == 0
