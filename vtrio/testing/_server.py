@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType, ModuleType
-from typing import Any, assert_never, cast
+from typing import Any, assert_never
 from urllib.parse import unquote
 
 import trio
@@ -242,8 +242,8 @@ class ScriptedServer:
         """Answer some requests in a way of your own, in place of the wire.
 
         Args:
-            answer: what `respond` makes, a fault, or a function from the `Exchange` to
-                one of these, async or not.
+            answer: what `respond` makes, a fault, which spoils what the wire would
+                say, or a function from the `Exchange` to one of these, async or not.
             method: which requests; None for all.
             path: likewise.
         """
@@ -367,7 +367,7 @@ class ScriptedServer:
             record.polls.append(exchange)
         reply = self._spoiled(exchange, record)
         if reply is None:
-            reply = await self._own(exchange)
+            reply = await self._own(exchange, record)
         if reply is None:
             reply = self._right(exchange, record)
         if self.latency:
@@ -379,16 +379,21 @@ class ScriptedServer:
         """Let the first fault strike that is planned for such a request."""
         for planned in self._planned:
             if planned.strikes(exchange):
-                fault = planned.fault
-                if fault.of_results_only and record is not None:
-                    record.renew_links()
-                right = partial(
-                    self._right, exchange, record, heard=fault.is_heard, word=fault.word
-                )
-                return fault.spoil(right, wall(exchange.at))
+                return self._spoil(planned.fault, exchange, record)
         return None
 
-    async def _own(self, exchange: Exchange) -> Reply | None:
+    def _spoil(
+        self, fault: Fault, exchange: Exchange, record: Record | None
+    ) -> Reply:
+        """Answer in a wrong way."""
+        if fault.of_results_only and record is not None:
+            record.renew_links()
+        right = partial(
+            self._right, exchange, record, heard=fault.is_heard, word=fault.word
+        )
+        return fault.spoil(right, wall(exchange.at))
+
+    async def _own(self, exchange: Exchange, record: Record | None) -> Reply | None:
         """Answer as the test's own routes say, if one of them fits."""
         for method, path, answer in self._routes:
             if method in {None, exchange.method} and path in {None, exchange.path}:
@@ -396,8 +401,13 @@ class ScriptedServer:
                 if inspect.isawaitable(own):
                     own = await own
                 if isinstance(own, Fault):
-                    return own.spoil(Reply, wall(exchange.at))
-                return cast("Reply", own)
+                    return self._spoil(own, exchange, record)
+                if not isinstance(own, Reply):
+                    raise ValueError(
+                        f"route(...) gave {shorten(own)}, which is not allowed: must be"
+                        " what respond(...) makes, or a fault"
+                    )
+                return own
         return None
 
     def _find(self, exchange: Exchange) -> Record | None:

@@ -101,3 +101,37 @@ async def test_a_piece_that_is_none_is_refused(
     with pytest.raises(ValueError, match=f"piece={piece!r} is not allowed: must be by"):
         await server.http(library).get("/")
     assert server.in_flight == 0
+
+
+async def test_a_fault_on_a_route_spoils_the_right_answer(
+    autojump_clock: MockClock,
+) -> None:
+    """A route in place of the wire need not say again what the wire would."""
+    server = ScriptedServer()
+    server.add(job("running"), id="a")
+    server.add(job("running"), id="b")
+    server.route(truncated(), path="/v1/translations/a")
+    server.route(lambda _: says("asleep"), path="/v1/translations/b")
+    with pytest.raises(BadAnswer, match="not JSON"):
+        await server.client().get_job("a")
+    assert (await server.client().get_job("b")).unknown_word == "asleep"
+    assert [poll.outcome for poll in server.polls] == [
+        "200 running, cut in half",
+        "200 asleep",
+    ]
+
+
+@pytest.mark.parametrize("own", [None, b"bytes", 200])
+async def test_what_a_route_gives_must_be_an_answer(
+    own: object, autojump_clock: MockClock
+) -> None:
+    """A function that forgot its return does not pass for the right answer."""
+    server = ScriptedServer()
+    server.add(job("completed"))
+
+    def answer(exchange: Exchange) -> Reply:
+        return own  # type: ignore[return-value]
+
+    server.route(answer)
+    with pytest.raises(ValueError, match=r"route\(...\) gave .*must be what respond"):
+        await server.client().get_job("j1")
