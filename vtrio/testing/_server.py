@@ -18,8 +18,6 @@ from types import MappingProxyType, ModuleType
 from typing import Any, assert_never
 from urllib.parse import unquote
 
-import trio
-
 from .._arguments import check_status_path
 from .._checks import check_count, check_number, shorten
 from .._names import publish
@@ -360,7 +358,7 @@ class ScriptedServer:
             exchange.ended_at = self._instants.now()
 
     async def answer(self, exchange: Exchange) -> Reply:
-        """Say what comes back, after the time that it takes."""
+        """Say what comes back."""
         self._require_virtual_time()
         record = self._find(exchange)
         if record is not None and exchange.kind is Kind.POLL:
@@ -370,9 +368,6 @@ class ScriptedServer:
             reply = await self._own(exchange, record)
         if reply is None:
             reply = self._right(exchange, record)
-        if self.latency:
-            await trio.sleep(self.latency)
-        exchange.outcome = str(reply)
         return reply
 
     def _spoiled(self, exchange: Exchange, record: Record | None) -> Reply | None:

@@ -8,7 +8,7 @@ body as HTTP/1.1 does: what was said of its length counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
@@ -46,7 +46,9 @@ class _Transport:
             await trio.lowlevel.checkpoint()
             exchange.body = await request.aread()
             patience = _Patience(self._library, request)
-            reply = await self._server.answer(exchange)
+            reply = await patience.hear(self._server.answer(exchange))
+            await patience.wait(Pause(self._server.latency))
+            exchange.outcome = str(reply)
             for piece in reply.before:
                 await patience.wait(piece)
             length = reply.headers.get("content-length", "")
@@ -79,7 +81,18 @@ class _Patience:
     def __init__(self, library: ModuleType, request: Any) -> None:
         self.library = library
         limits = request.extensions.get("timeout", {})
-        self._read = limits.get("read")
+        read = limits.get("read")
+        self._limit = math.inf if read is None else read
+
+    async def hear(self, answer: Awaitable[Reply]) -> Reply:
+        """Give what makes the answer no longer than its beginning may take."""
+        with trio.move_on_after(self._limit):
+            return await answer
+        raise self._too_late()
+
+    def _too_late(self) -> Exception:
+        late: Exception = self.library.ReadTimeout("nothing came in time")
+        return late
 
     async def wait(self, piece: Pause | Cut) -> None:
         """Let a pause pass, or break where the connection does."""
@@ -93,10 +106,9 @@ class _Patience:
                     "Server disconnected without sending a response."
                 )
             case Pause(seconds):
-                limit = math.inf if self._read is None else self._read
-                await _sleep(min(seconds, limit))
-                if seconds > limit:
-                    raise self.library.ReadTimeout("nothing came in time")
+                await _sleep(min(seconds, self._limit))
+                if seconds > self._limit:
+                    raise self._too_late()
             case _:
                 raise ValueError(
                     f"piece={shorten(piece)} is not allowed: must be bytes, a Pause or"

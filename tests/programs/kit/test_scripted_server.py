@@ -135,3 +135,37 @@ async def test_what_a_route_gives_must_be_an_answer(
     server.route(answer)
     with pytest.raises(ValueError, match=r"route\(...\) gave .*must be what respond"):
         await server.client().get_job("j1")
+
+
+async def test_an_answer_that_takes_too_long_is_given_up(
+    library: ModuleType, autojump_clock: MockClock
+) -> None:
+    """Its first byte must come within the read timeout, as on a socket."""
+    server = ScriptedServer(latency=40)
+    server.on_submit(job("completed"))
+    with pytest.raises(RequestTimedOut):
+        await server.client(library=library).submit(io.BytesIO(b"video"), "pt")
+    assert trio.current_time() == 30.0
+
+    async def slow(exchange: Exchange) -> Reply:
+        await trio.sleep(31)
+        return respond()
+
+    server.latency = 0.0
+    server.route(slow, path="/slow")
+    with pytest.raises(library.ReadTimeout):
+        await server.http(library).get("/slow", timeout=30)
+    assert trio.current_time() == 60.0
+    assert [e.ended_at for e in server.exchanges] == [30.0, 60.0]
+    assert server.in_flight == 0
+
+
+async def test_an_answer_may_take_as_long_as_the_read_timeout(
+    library: ModuleType, autojump_clock: MockClock
+) -> None:
+    """A pause of exactly the limit is within it, and between pieces it begins anew."""
+    server = ScriptedServer(latency=29)
+    server.route(respond(body=[b"a", Pause(30), b"b", Pause(30.5), b"c"]))
+    with pytest.raises(library.ReadTimeout):
+        await server.http(library).get("/", timeout=30)
+    assert trio.current_time() == 89.0
