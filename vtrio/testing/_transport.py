@@ -149,8 +149,9 @@ class _Body:
         with self._ending_with_an_error():
             while self._left != 0:
                 await trio.lowlevel.checkpoint()
-                piece = next(self._pieces, None)
-                if piece is None:
+                try:
+                    piece = next(self._pieces)
+                except StopIteration:
                     self._require_nothing_more()
                     break
                 if not isinstance(piece, bytes):
