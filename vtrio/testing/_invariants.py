@@ -37,7 +37,8 @@ class Invariants:
 
     Raises:
         InvariantBroken: at the end of the block, for all that was seen in it. Where the
-            block ends with another error, that one gets a note instead.
+            block ends with another error, that one gets a note instead; not where it
+            was cancelled, for nobody would read that.
     """
 
     def __init__(self, *servers: ScriptedServer, tick: float | None = None) -> None:
@@ -69,10 +70,9 @@ class Invariants:
         if not self._broken:
             return
         text = "\n".join(["what must hold did not:", *self._broken])
-        if exc is not None:
-            exc.add_note(text)
-            return
-        raise InvariantBroken(text)
+        if exc is None or _is_only_cancelled(exc):
+            raise InvariantBroken(text)
+        exc.add_note(text)
 
     def report(self, text: str) -> None:
         """Take in that something was broken, at this instant."""
@@ -114,6 +114,13 @@ class Invariants:
                     f"the answer to {exchange.method} {exchange.target} of"
                     f" {exchange.at:g} s was neither read to its end nor closed"
                 )
+
+
+def _is_only_cancelled(exc: BaseException) -> bool:
+    """Tell whether a scope further out will swallow it."""
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.split(trio.Cancelled)[1] is None
+    return isinstance(exc, trio.Cancelled)
 
 
 def _name(session: Session) -> str:
