@@ -6,7 +6,7 @@ import math
 
 import trio
 
-from .._checks import check_number
+from .._checks import check_number, shorten
 from .._errors import RemoteError
 from .._job import Job, JobStatus
 from .._names import publish
@@ -45,7 +45,15 @@ class ScriptedSource:
         self.latency = latency
         self.asked_at: list[float] = []
         self.in_flight = 0
-        self._life: Life[SourceStep] = Life(Script(steps))
+        script: Script[SourceStep] = Script(steps)
+        for step in script.steps:
+            if not isinstance(step.what, (str, Job, Answer, RemoteError)):
+                raise ValueError(
+                    f"step {shorten(step.what)} is not allowed: must be a status or its"
+                    " word, a Job, an Answer, or a RemoteError; faults are a"
+                    " ScriptedServer's"
+                )
+        self._life: Life[SourceStep] = Life(script)
         self._instants = Instants()
         self._made_at = self._instants.now()
 
