@@ -99,12 +99,22 @@ def job(first: What, *steps: What | Step[What], **members: Any) -> JobScript:
         members: of the job document: `media_seconds=21.5`.
     """
     _check_members(members)
+    if isinstance(first, Step):
+        raise ValueError(
+            f"first={first} is not allowed: must be a status word or a fault, which"
+            " holds from the submission on"
+        )
     script: JobScript = Script((Step(first, None, members), *steps))
     for step in script.steps:
         if not isinstance(step.what, (str, Fault)):
             raise ValueError(
                 f"step {shorten(step.what)} is not allowed: must be a status word or a"
                 " fault"
+            )
+        if isinstance(step.what, Fault) and step.what.of_results_only:
+            raise ValueError(
+                f"step {step.what!r} is not allowed: must be a status word, or a fault"
+                " of questions for the status; give this one to ScriptedServer.fault"
             )
     return script
 
