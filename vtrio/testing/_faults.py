@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime
 from functools import cache
 
-from .._checks import check_count, check_number
+from .._checks import check_count, check_number, shorten
 from .._names import publish
 from ._replies import Cut, Pause, Piece, Reply, in_pieces, respond
 
@@ -231,7 +231,10 @@ class _WrongLength(Fault):
 
 def wrong_length(*, by: int = 10) -> Fault:
     """The right answer with a Content-Length that is `by` too large, or too small."""
-    check_count("by", abs(by))
+    if not isinstance(by, int) or by == 0 or isinstance(by, bool):
+        raise ValueError(
+            f"by={shorten(by)} is not allowed: must be a whole number other than 0"
+        )
     return _WrongLength(by)
 
 
@@ -282,6 +285,8 @@ class _Says(Fault):
 
 def says(word: str) -> Fault:
     """The right answer with another status word: an unknown one, or one of before."""
+    if not isinstance(word, str):
+        raise ValueError(f"word={shorten(word)} is not allowed: must be a status word")
     return _Says(word)
 
 

@@ -151,7 +151,7 @@ class ScriptedServer:
     ) -> ScriptedJob:
         """Have a job that was submitted just now; the first one is that of `/status`.
 
-        Outside of trio it counts as submitted when the first request comes.
+        Outside of trio it counts as submitted at instant 0.
 
         Args:
             script: its life: `job(...)`, or the next one of `drawn(...)`.
@@ -207,7 +207,8 @@ class ScriptedServer:
             lasting: for how many seconds.
             times: for how many requests; None for all within that time.
             skip: how many requests go well first.
-            to: which requests: `poll`, `submission`, `cancel` or `result`; None for all.
+            to: which requests: `poll`, `submission`, `cancel`, `result` or `other`; None for
+                all.
             about: which job's.
             optional: whether it is well if no request meets it.
         """
@@ -221,6 +222,10 @@ class ScriptedServer:
         if times is not None:
             check_count("times", times)
         check_count("skip", skip, least=0)
+        if to is not None and to not in set(Kind):
+            raise ValueError(
+                f"to={shorten(to)} is not allowed: must be one of {', '.join(Kind)}"
+            )
         self._planned.append(
             _Planned(
                 fault,

@@ -50,3 +50,23 @@ def test_the_first_step_has_no_age() -> None:
     """It holds from the submission on, and the message says so."""
     with pytest.raises(ValueError, match=r"first=after\(3, 'running'\) is not allowed"):
         job(after(3, "running"), "completed")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("by", [0, 1.5, "5", True])
+def test_a_wrong_length_is_wrong_by_a_whole_number(by: object) -> None:
+    """One that is too small is allowed, and none is not."""
+    with pytest.raises(ValueError, match=r"by=.* is not allowed: must be a whole numb"):
+        wrong_length(by=by)  # type: ignore[arg-type]
+
+
+def test_another_word_must_be_one() -> None:
+    """Whatever else would be sent as JSON."""
+    with pytest.raises(ValueError, match="word=5 is not allowed: must be a status wor"):
+        says(5)  # type: ignore[arg-type]
+
+
+def test_the_kind_of_a_fault_is_checked() -> None:
+    """The message says which there are."""
+    kinds = "to='polls' is not allowed: must be one of poll, submission, cancel, resul"
+    with pytest.raises(ValueError, match=kinds):
+        ScriptedServer().fault(refused(), to="polls")
