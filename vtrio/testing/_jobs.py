@@ -46,14 +46,21 @@ class Record:
 
     def word(self, now: float) -> str:
         """Return the status word as it is now."""
+        if self.cancelled_at is None:  # the script of a cancelled job has ended
+            self._life.look(self.submitted_at, now)
+        return self._last_word()
+
+    def _last_word(self) -> str:
         if self.cancelled_at is not None:
             return JobStatus.CANCELLED.value
-        self._life.look(self.submitted_at, now)
         return _wire.status_word(self._life.word())
 
     def missing(self) -> str | None:
-        """Say which steps nobody's question has come to, if any."""
-        unreached = self._life.unreached
+        """Say which steps nobody's question has come to, if any.
+
+        Whoever asked has come to the first, even if all was refused.
+        """
+        unreached = self._life.unreached_when(asked=bool(self.polls))
         if self.optional or self.cancelled_at is not None or not unreached:
             return None
         steps = ", ".join(map(str, unreached))
@@ -89,16 +96,17 @@ class Record:
         """
         now = exchange.at
         fault = None
-        if self.cancelled_at is None:  # the script of a cancelled job has ended
+        if self.cancelled_at is None:
             look = self._life.tell if heard else self._life.look
             what = look(self.submitted_at, now).what
             fault = what if isinstance(what, Fault) else None
-        word = word or (fault.word if fault is not None else None)
+        # What has just been told stands: looking again would move the script on.
+        told = word or (fault.word if fault is not None else None) or self._last_word()
 
         def right() -> Reply:
             if by_word:
-                return _wire.result_word(word or self.word(now))
-            return self.document(now, word=word, hint=hint)
+                return _wire.result_word(told)
+            return self.document(now, word=told, hint=hint)
 
         return right() if fault is None else fault.spoil(right, wall(now))
 

@@ -129,14 +129,10 @@ class Life(Generic[_What]):
         self.entered: list[float] = []
         """When each step that was reached took hold."""
 
-    @property
-    def unreached(self) -> tuple[Step[_What], ...]:
-        """The steps that nobody's question has come to."""
-        return (
-            self.script.steps[self._place + 1 :]
-            if self.entered
-            else (self.script.steps)
-        )
+    def unreached_when(self, *, asked: bool) -> tuple[Step[_What], ...]:
+        """Return the steps that nobody's question has come to."""
+        reached = self._place + 1 if asked or self.entered else 0
+        return self.script.steps[reached:]
 
     def look(self, submitted_at: float, now: float) -> Step[_What]:
         """Move to where the job stands now, and return that step."""

@@ -70,3 +70,19 @@ def test_the_kind_of_a_fault_is_checked() -> None:
     kinds = "to='polls' is not allowed: must be one of poll, submission, cancel, resul"
     with pytest.raises(ValueError, match=kinds):
         ScriptedServer().fault(refused(), to="polls")
+
+
+async def test_the_first_question_is_told_the_first_step(
+    autojump_clock: MockClock,
+) -> None:
+    """A bare step takes over with the question after the one that was told it."""
+    server = ScriptedServer()
+    talk = server.add(job("pending", "running", "completed"))
+    heard: list[str] = []
+    await server.client().wait(talk.id, on_update=heard.append)
+    assert heard == ["pending", "running", "completed"]
+    assert [poll.outcome for poll in talk.polls] == [
+        "200 pending",
+        "200 running",
+        "200 completed",
+    ]
