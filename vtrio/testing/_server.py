@@ -382,9 +382,7 @@ class ScriptedServer:
                 return self._spoil(planned.fault, exchange, record)
         return None
 
-    def _spoil(
-        self, fault: Fault, exchange: Exchange, record: Record | None
-    ) -> Reply:
+    def _spoil(self, fault: Fault, exchange: Exchange, record: Record | None) -> Reply:
         """Answer in a wrong way."""
         if fault.of_results_only and record is not None:
             record.renew_links()
@@ -472,7 +470,9 @@ class ScriptedServer:
     def _is_by_word(self, path: str) -> bool:
         """Tell whether a path is one of the form without ids."""
         own = self._status_path
-        return path == "/status" or (own is not None and own.fullmatch(path) is not None)
+        return path == "/status" or (
+            own is not None and own.fullmatch(path) is not None
+        )
 
     def _may(self, exchange: Exchange) -> bool:
         if self._api_key is None or exchange.path == "/status":
