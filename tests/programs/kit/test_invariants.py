@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import httpx
 import pytest
 import trio
-import trio.testing
 from trio.testing import MockClock
 
 from vtrio import (
@@ -29,7 +27,6 @@ from vtrio.testing import (
     ScriptedServer,
     ScriptedSource,
     after,
-    drip,
     hang,
     job,
     respond,
@@ -71,3 +68,157 @@ async def test_what_was_broken_is_told_where_the_block_is_cancelled(
             with a_poll(a_session()), a_poll(a_session()):
                 await trio.sleep_forever()
     assert trio.current_time() == 2.0
+
+
+async def test_a_clean_run_passes(autojump_clock: MockClock) -> None:
+    """Waits that end well, in time, at their limit, or by a cancel."""
+    server = ScriptedServer(latency=0.3)
+    server.add(job("running", after(20, "completed")))
+    server.add(job("running"))
+    server.add(job("running"))
+    server.fault(hang(), about="j3", at=1)
+    client = server.client()
+    with Invariants(server):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.wait, "j1")
+            nursery.start_soon(client.get_status, "j2")
+            with trio.move_on_after(15):
+                await client.wait("j3")
+        with pytest.raises(WaitTimeout):
+            await client.wait("j3", max_wait_time=7.7)
+        assert await client.get_status() == "completed"
+
+
+async def test_a_wait_beyond_its_deadline_is_told(autojump_clock: MockClock) -> None:
+    """By how much, and when."""
+
+    class Stubborn:
+        """Shields its answers from the deadline, as no source may."""
+
+        capabilities = Capabilities()
+
+        async def status(self, job_id: str) -> Answer:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(5)
+            return Answer(job=Job(id=job_id, status=JobStatus.RUNNING))
+
+    told = r"^what must hold did not:\n  at 5 s: the wait for job 'j1' ended 2 s too l"
+    with pytest.raises(InvariantBroken, match=told), Invariants():
+        with pytest.raises(WaitTimeout):
+            await a_client(Stubborn()).wait("j1", max_wait_time=3)
+
+
+@pytest.mark.parametrize(
+    ("tick", "late", "is_told"),
+    [(None, 0.0, False), (None, 0.25, True), (0.5, 0.5, False), (0.5, 0.75, True)],
+)
+async def test_a_tick_is_forgiven(
+    tick: float | None, late: float, is_told: bool, autojump_clock: MockClock
+) -> None:
+    """None where time is virtual, unless one is given."""
+    outcome: AbstractContextManager[object] = nullcontext()
+    if is_told:
+        outcome = pytest.raises(InvariantBroken, match=rf"ended {late} s too late")
+    with outcome, Invariants(tick=tick), a_wait(a_session(limit=2)):
+        await trio.sleep(2 + late)
+
+
+async def test_a_real_clock_is_given_a_tick() -> None:
+    """Other tasks may be having their turn; a little is no fault of the wait's."""
+    with Invariants(), a_wait(a_session(limit=1e-9)):
+        await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("job_id", ["j1", ""])
+async def test_two_polls_for_one_job_are_told(
+    job_id: str, autojump_clock: MockClock
+) -> None:
+    """Not where they are for no job that is known, nor one after the other."""
+
+    async def ask(begin: float) -> None:
+        await trio.sleep(begin)
+        with a_poll(a_session(job_id)):
+            await trio.sleep(2)
+
+    outcome: AbstractContextManager[object] = nullcontext()
+    if job_id:
+        told = "at 3 s: 2 polls for job 'j1' are in flight$"
+        outcome = pytest.raises(InvariantBroken, match=told)
+    with outcome, Invariants():
+        async with trio.open_nursery() as nursery:
+            for begin in (0, 2, 3):
+                nursery.start_soon(ask, begin)
+
+
+async def test_a_wait_that_is_left_running_is_told(autojump_clock: MockClock) -> None:
+    """And the task in which it runs, where that began within the block."""
+    client = a_client(ScriptedSource("running"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.wait, "before")
+        await trio.sleep(1)
+        with pytest.raises(InvariantBroken) as caught, Invariants():
+            nursery.start_soon(client.wait, "j1")
+            nursery.start_soon(client.get_status)
+            nursery.start_soon(trio.sleep_forever)
+            await trio.sleep(1)
+        told = "  at 2 s: the {} is still running".format
+        assert sorted(str(caught.value).splitlines()[1:]) == [
+            told("task vtrio.client.VideoTranslationClient.get_status"),
+            told("task vtrio.client.VideoTranslationClient.wait"),
+            told("wait for job 'j1'"),
+            told("wait for the job of /status"),
+        ]
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_answer_that_nobody_reads_is_told(autojump_clock: MockClock) -> None:
+    """Of the servers that were given to the block."""
+    server, other = ScriptedServer(), ScriptedServer()
+    server.route(respond(body=[b"begun", Pause(9), b"ended"]))
+    other.route(respond(body=[b"begun"]))
+    left: list[httpx.Response] = []
+    told = "at 4 s: the answer to GET /x of 1 s was neither read to its end nor closed$"
+    with pytest.raises(InvariantBroken, match=told), Invariants(server):
+        for one in (server, other):
+            await trio.sleep(1)
+            left.append(
+                await one.http().send(httpx.Request("GET", "http://x/x"), stream=True)
+            )
+        await trio.sleep(2)
+    with Invariants(server, other):
+        for answer in left:
+            await answer.aclose()
+
+
+async def test_another_error_gets_a_note(autojump_clock: MockClock) -> None:
+    """It is what the test is about; what was broken stands beside it."""
+    with pytest.raises(KeyError) as caught, Invariants():
+        with a_poll(a_session()), a_poll(a_session()):
+            raise KeyError
+    assert caught.value.__notes__ == [
+        "what must hold did not:\n  at 0 s: 2 polls for job 'j1' are in flight"
+    ]
+    with pytest.raises(KeyError) as clean, Invariants():
+        raise KeyError
+    assert not hasattr(clean.value, "__notes__")
+
+
+async def test_a_test_can_report_what_it_saw(autojump_clock: MockClock) -> None:
+    """All that was broken is told together, in order."""
+    with pytest.raises(InvariantBroken) as caught, Invariants() as invariants:
+        invariants.report("the bar went backwards")
+        await trio.sleep(1.5)
+        invariants.report("the bar is full too early")
+    assert str(caught.value) == (
+        "what must hold did not:\n"
+        "  at 0 s: the bar went backwards\n"
+        "  at 1.5 s: the bar is full too early"
+    )
+
+
+async def test_blocks_within_each_other_watch_alike(autojump_clock: MockClock) -> None:
+    """Each tells what it saw."""
+    with pytest.raises(InvariantBroken), Invariants():
+        with pytest.raises(InvariantBroken), Invariants():
+            with a_wait(a_session(limit=1)):
+                await trio.sleep(2)
