@@ -184,17 +184,15 @@ async def test_what_asking_again_cannot_help_ends_a_wait(
     assert trio.current_time() == 0.0
 
 
-@each_transient
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [(fault, error) for fault, error, *_ in TRANSIENT if fault != drip()],
+    ids=repr,
+)
 async def test_a_submission_that_fails_can_be_made_again(
-    fault: Fault,
-    error: type[RemoteError],
-    again: float,
-    told: str,
-    autojump_clock: MockClock,
+    fault: Fault, error: type[RemoteError], autojump_clock: MockClock
 ) -> None:
     """The error carries the key, and with it there is one job in the end."""
-    if fault == drip():
-        pytest.skip("a submission may drip for as long as it likes")
     server = ScriptedServer()
     server.on_submit(job("running"))
     server.fault(fault, to="submission", times=1)
