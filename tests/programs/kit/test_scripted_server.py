@@ -467,7 +467,7 @@ async def test_routes_answer_for_the_wire(autojump_clock: MockClock) -> None:
 
     server.route(respond(201), method="PUT")
     server.route(slowly, path="/slow")
-    server.route(lambda exchange: refused(), path="/gone")
+    server.route(lambda _: refused(), path="/gone")
     http = server.http()
     assert (await http.put("/slow")).status_code == 201
     assert (await http.get("/slow")).text == "/slow"
@@ -698,10 +698,11 @@ async def test_a_body_comes_piece_by_piece(
     """The first bytes can be read long before the last are due."""
     server = ScriptedServer()
     server.route(respond(body=[b"one", Pause(5), b"", b"two", Pause(60), b"three"]))
-    read = []
     async with server.http(library).stream("GET", "/") as answer:
-        async for data in answer.aiter_raw():
-            read.append((trio.current_time(), data, server.in_flight))
+        read = [
+            (trio.current_time(), data, server.in_flight)
+            async for data in answer.aiter_raw()
+        ]
     assert read == [(0.0, b"one", 1), (5.0, b"two", 1), (65.0, b"three", 1)]
     assert server.in_flight == 0
 

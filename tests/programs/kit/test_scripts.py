@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from vtrio import Fixed, JobFailed, JobStatus, Refused, WaitTimeout
+from vtrio import Fixed, Job, JobFailed, JobStatus
 from vtrio._distributions import Durations
 from vtrio.testing import (
     Cut,
@@ -176,7 +176,7 @@ async def test_steps_say_more_of_a_job(autojump_clock: MockClock) -> None:
         )
     )
     client = server.client(schedule=Fixed(5))
-    seen = []
+    seen: list[Job] = []
     with pytest.raises(JobFailed, match="No voice: the track is silent"):
         await client.wait(talk.id, on_job=seen.append)
     assert [(one.stage, one.progress) for one in seen] == [
@@ -187,7 +187,10 @@ async def test_steps_say_more_of_a_job(autojump_clock: MockClock) -> None:
         ("listening", 0.5),
     ]
     assert {one.media_seconds for one in seen} == {21.5}
-    assert (seen[-1].finished_at - seen[-1].started_at).total_seconds() == 15.0
+    began, ended = seen[-1].started_at, seen[-1].finished_at
+    assert began is not None
+    assert ended is not None
+    assert (ended - began).total_seconds() == 15.0
 
 
 async def test_the_headers_tell_the_job_apart_from_the_question(
@@ -298,19 +301,26 @@ def server() -> ScriptedServer:
     return ScriptedServer()
 
 
+WORD: Any = "x"  # where no word is allowed
+NUMBER: Any = 1.5  # where no such number is
+
+
 MEMBERS = "error, media_seconds, progress, result, source_language, stage, target_lang"
 
 
 WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: job("pending", speed=1), f"speed=1 is .*document: {MEMBERS}"),
     (lambda: after(5, "x", speed=1), "speed=1 is not allowed: must be a member"),
-    (lambda: job("pending", 3), "step 3 is not allowed: must be a status word or"),
+    (
+        lambda: job("pending", NUMBER),
+        "step 1.5 is not allowed: must be a status word or",
+    ),
     (lambda: after(-1, "x"), "age=-1 is not allowed: must be .* at least 0"),
     (
         lambda: job("a", after(5, "b"), "c", after(3, "d")),
         r"steps=\[5.0, 3.0\] is not allowed: must be in the order of their ages",
     ),
-    (lambda: ScriptedSource(), r"steps=\(\) is not allowed: must be at least one"),
+    (ScriptedSource, r"steps=\(\) is not allowed: must be at least one"),
     (
         lambda: ScriptedSource(after(3, "pending")),
         r"the first is after\(3, 'pending'\) and is not allowed: must hold from",
@@ -320,7 +330,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: drawn("fixed:1", queued="x"), "'x': the family must be one of"),
     (lambda: drawn("fixed:1", failure_rate=2), "failure_rate=2 is .* at most 1"),
     (lambda: reset(after_bytes=-1), "after_bytes=-1 is not allowed: must be a wh"),
-    (lambda: hang(after_bytes=1.5), "after_bytes=1.5 is not allowed: must be a w"),
+    (lambda: hang(after_bytes=NUMBER), "after_bytes=1.5 is not allowed: must be a w"),
     (lambda: drip(interval=0), "interval=0 is not allowed: must be .* above 0"),
     (lambda: too_many(as_date=True), "as_date=True without retry_after is not a"),
     (lambda: busy(retry_after=-1), "retry_after=-1 is not allowed"),
@@ -332,18 +342,21 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: asks_to_wait(10**10), "seconds=10000000000 is not allowed: .* most"),
     (lambda: respond(99), "status=99 is not allowed: must be .* at least 100"),
     (lambda: respond(600), "status=600 is not allowed: must be .* at most 599"),
-    (lambda: respond(body=3), "body=3 is not allowed: must be bytes, text or pi"),
+    (
+        lambda: respond(body=NUMBER),
+        "body=1.5 is not allowed: must be bytes, text or pi",
+    ),
     (lambda: ScriptedServer(latency=-1), "latency=-1 is not allowed"),
     (lambda: ScriptedServer(retry_after=0), "retry_after=0 is not allowed"),
-    (lambda: server().add("x"), r"script='x' is not allowed: must be job\(...\)"),
+    (lambda: server().add(WORD), r"script='x' is not allowed: must be job\(...\)"),
     (lambda: server().add(job("x"), id=""), "id='' is not allowed: must be a new"),
     (lambda: server().add(job("x"), age=-1), "age=-1 is not allowed"),
-    (lambda: server().on_submit("x"), r"script='x' is .* or drawn\(...\)"),
+    (lambda: server().on_submit(WORD), r"script='x' is .* or drawn\(...\)"),
     (
         lambda: server().on_submit(drawn("fixed:1"), job("x")),
         r"script=job\('x'\) is not allowed: must come before drawn\(...\)",
     ),
-    (lambda: server().fault("x"), "fault='x' is not allowed: must be one of vtr"),
+    (lambda: server().fault(WORD), "fault='x' is not allowed: must be one of vtr"),
     (lambda: server().fault(refused(), at=-1), "at=-1 is not allowed"),
     (lambda: server().fault(refused(), lasting=0), "lasting=0 is not allowed"),
     (lambda: server().fault(refused(), times=0), "times=0 is not allowed"),
