@@ -494,7 +494,10 @@ class ScriptedServer:
             )
             if key:
                 self._keys[key] = (record.id, form.digest)
+            exchange.job_id = record.id
+            return record.submitted(hint=self._retry_after)
         exchange.job_id = record.id
+        record.look(exchange.at)
         return record.document(
             exchange.at, status=202, hint=self._retry_after, location=True
         )
