@@ -26,6 +26,7 @@ from vtrio import (
     Learned,
     VideoTranslationClient,
     WaitTimeout,
+    _history_file,
 )
 from vtrio._job import Sighting
 from vtrio._runs import this_run
@@ -296,7 +297,7 @@ def test_two_histories_are_one_too_many() -> None:
 
 
 async def test_a_file_carries_what_was_learned_to_the_next_program(
-    tmp_path: Path, inline_threads: None, autojump_clock: MockClock
+    tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """Written as it grows and when the block ends; read at the beginning."""
     path = tmp_path / "durations.json"
@@ -314,7 +315,7 @@ async def test_a_file_carries_what_was_learned_to_the_next_program(
 
 
 async def test_a_bare_client_writes_after_every_wait(
-    tmp_path: Path, inline_threads: None, autojump_clock: MockClock
+    tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """Nobody tells it when it is done with; what a cancelled one saw, with the next."""
     path = tmp_path / "durations.json"
@@ -337,16 +338,18 @@ async def test_a_slow_disk_makes_no_wait_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     """Neither at its deadline nor when it is cancelled; reading counts as waiting."""
+    slowed: list[object] = []
 
     async def slow(
         function: Callable[..., object], *args: object, **_: object
     ) -> object:
+        slowed.append(function)
         await trio.sleep(5)
         return function(*args)
 
     remote = Remote()
     client = a_client(remote, history=tmp_path / "h.json")
-    monkeypatch.setattr(trio.to_thread, "run_sync", slow)
+    monkeypatch.setattr(_history_file, "in_thread", slow)
     with pytest.raises(WaitTimeout):
         await client.wait(remote.submitted("900"), max_wait_time=3)
     assert trio.current_time() == 3
@@ -358,6 +361,7 @@ async def test_a_slow_disk_makes_no_wait_late(
     assert trio.current_time() == 30
     await client.wait(remote.submitted("1/done"), max_wait_time=4)
     assert trio.current_time() <= 34
+    assert slowed
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["exact", "intervals"])
@@ -395,7 +399,7 @@ async def test_jobs_are_followed_from_their_submission(
 
 
 async def test_a_damaged_file_is_told_before_anything_is_asked(
-    tmp_path: Path, inline_threads: None, autojump_clock: MockClock
+    tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """On entering the block, or at the first wait; and it stays as it is."""
     path = tmp_path / "durations.json"
@@ -413,7 +417,7 @@ async def test_a_damaged_file_is_told_before_anything_is_asked(
 
 
 async def test_cancelling_at_every_step_leaves_a_whole_file(
-    tmp_path: Path, inline_threads: None, autojump_clock: MockClock
+    tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """Whenever the caller gives up: nothing runs on, nothing is followed on."""
     for step in range(1, 60):
