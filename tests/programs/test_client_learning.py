@@ -8,8 +8,8 @@ import random
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
-import httpx
 import pytest
 import trio
 from trio.testing import MockClock
@@ -32,7 +32,7 @@ from vtrio._job import Sighting
 from vtrio._runs import this_run
 from vtrio.schedules import DurationHistory, Observation
 from vtrio.schedules._history import WINDOW
-from vtrio.testing import ScriptedSource, after
+from vtrio.testing import ScriptedServer, ScriptedSource, after, job, respond
 
 URL = "http://translations.example"
 
@@ -238,23 +238,16 @@ async def test_bad_words_on_a_job_are_named(
 
 
 async def test_the_servers_headers_teach_exactly(
-    fake_server: Callable[..., object], autojump_clock: MockClock
+    vtrio_server: ScriptedServer, library: ModuleType, autojump_clock: MockClock
 ) -> None:
     """`Job-Age` and `Job-Ended-Ago` are a point, `Job-Run-Time` a lower bound."""
-    answers: list[tuple[str, dict[str, str]]] = [
-        ("completed", {"Job-Age": "100.5", "Job-Ended-Ago": "3.25"}),
-        ("running", {"Job-Age": "50"}),
-        ("completed", {"Job-Age": "51", "Job-Run-Time": "50.5"}),
-    ]
-
-    def answer(request: httpx.Request) -> object:
-        status, headers = answers.pop(0)
-        library = server.library  # type: ignore[attr-defined]
-        return library.Response(200, json={"status": status}, headers=headers)
-
-    server = fake_server(answer)
-    client = server.client()  # type: ignore[attr-defined]
+    vtrio_server.add(job("running", after(97.25, "completed")), age=100.5)
+    client = vtrio_server.client(library=library)
     await client.wait("j1")
+    running = respond(json={"status": "running"}, headers={"Job-Age": "50"})
+    told = {"Job-Age": "51", "Job-Run-Time": "50.5"}
+    vtrio_server.route(running, times=1)
+    vtrio_server.route(respond(json={"status": "completed"}, headers=told), times=1)
     with trio.fail_after(60):
         await client.wait("j2")
     first, second = remembered(client)
