@@ -18,6 +18,7 @@ from vtrio import (
     JobResult,
     JobStatus,
     Refused,
+    TransientError,
     Unauthorized,
     Unreachable,
     VideoTranslationClient,
@@ -331,6 +332,27 @@ async def test_a_transfer_without_progress_is_given_up(
         await vtrio_client.download(a_job(), target)
     assert ranges(completed) == [None, *["bytes=30000-"] * 5]
     assert target.with_name("out.mp4.part").stat().st_size == 30_000
+
+
+async def test_bytes_that_must_be_dropped_are_no_progress(
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
+    target: Path,
+    autojump_clock: MockClock,
+) -> None:
+    """A server that breaks off and then sends too much is not asked for ever."""
+
+    def answer(exchange: Exchange) -> Reply:
+        if "range" not in exchange.headers:
+            pieces = [VIDEO[:5], Cut.RESET]
+            return respond(body=pieces, headers={"ETag": ETAG})
+        headers = {"ETag": ETAG, "Content-Range": "bytes 5-9/10"}
+        return respond(206, body=VIDEO[5:], headers=headers)
+
+    vtrio_server.route(answer)
+    with pytest.raises(TransientError):
+        await vtrio_client.download(a_job(), target, max_silence=60)
+    assert len(vtrio_server.exchanges) == 6
 
 
 async def test_a_length_that_was_told_too_large_is_not_believed(
