@@ -344,8 +344,7 @@ async def test_bytes_that_must_be_dropped_are_no_progress(
 
     def answer(exchange: Exchange) -> Reply:
         if "range" not in exchange.headers:
-            pieces = [VIDEO[:5], Cut.RESET]
-            return respond(body=pieces, headers={"ETag": ETAG})
+            return respond(body=(VIDEO[:5], Cut.RESET), headers={"ETag": ETAG})
         headers = {"ETag": ETAG, "Content-Range": "bytes 5-9/10"}
         return respond(206, body=VIDEO[5:], headers=headers)
 
