@@ -45,6 +45,7 @@ def test_the_scenarios_are_listed() -> None:
     listed = benchmarks()
     assert "wait" in listed
     assert "schedules" in listed
+    assert "testkit" in listed
 
 
 def test_a_scenario_writes_its_results_and_where_they_are_from(tmp_path: Path) -> None:
@@ -241,3 +242,46 @@ def test_every_workload_is_measured(tmp_path: Path) -> None:
     assert found["checks"]["workloads"][-1]["media_known_to_unknown"] <= 0.57
     assert found["checks"]["spreading"]["peak"]["max"] <= 3
     assert found["checks"]["spreading"]["cost"]["median"] <= 1.05
+
+
+# --- testkit ------------------------------------------------------------------------
+
+
+def test_an_hour_and_a_day_of_jobs_pass_quickly(tmp_path: Path) -> None:
+    """Each part beside what it is without the kit; nothing is promised of few jobs."""
+    file = tmp_path / "found.json"
+    table = benchmarks(
+        *("testkit", "--only", "hour", "day", "--runs", 1, "--turns", 1),
+        *("--jobs", 20, "--json", file),
+    )
+    assert "the hour, over an empty test" in table
+    found = json.loads(file.read_text())["results"]["testkit"]
+    assert set(found) == {"hour", "day"}
+    hour = found["hour"]
+    assert hour["hour_ms"]["median"] > hour["empty_ms"]["median"] > 0
+    assert hour["promise"] == 120
+    day = found["day"]
+    assert (day["jobs"], day["polls"]) == (20, 100)
+    assert day["seconds"]["median"] > 0
+    assert "promise" not in day
+
+
+def test_no_turns_are_too_few() -> None:
+    """There must be something to take the median of."""
+    done = run("testkit", "--turns", 0)
+    assert done.returncode == 2
+    assert "--turns must be at least 1" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_plugin_brings_no_library_into_a_run_without_use_of_it(
+    tmp_path: Path,
+) -> None:
+    """And pytest starts with it and without it."""
+    file = tmp_path / "found.json"
+    table = benchmarks("testkit", "--only", "start", "--starts", 1, "--json", file)
+    assert "with it, over without" in table
+    start = json.loads(file.read_text())["results"]["testkit"]["start"]
+    assert "vtrio.testing.plugin" in start["imports"]
+    assert start["foreign_imports"] == []
+    assert start["promise"] == 30
