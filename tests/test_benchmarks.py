@@ -247,23 +247,18 @@ def test_every_workload_is_measured(tmp_path: Path) -> None:
 # --- testkit ------------------------------------------------------------------------
 
 
-def test_an_hour_and_a_day_of_jobs_pass_quickly(tmp_path: Path) -> None:
-    """Each part beside what it is without the kit; nothing is promised of few jobs."""
+def test_an_hour_is_measured_beside_an_empty_test(tmp_path: Path) -> None:
+    """Both run in a pytest of their own, in turns."""
     file = tmp_path / "found.json"
     table = benchmarks(
-        *("testkit", "--only", "hour", "day", "--runs", 1, "--turns", 1),
-        *("--jobs", 20, "--json", file),
+        *("testkit", "--only", "hour", "--runs", 1, "--turns", 1, "--json", file)
     )
     assert "the hour, over an empty test" in table
     found = json.loads(file.read_text())["results"]["testkit"]
-    assert set(found) == {"hour", "day"}
+    assert set(found) == {"hour"}
     hour = found["hour"]
     assert hour["hour_ms"]["median"] > hour["empty_ms"]["median"] > 0
     assert hour["promise"] == 120
-    day = found["day"]
-    assert (day["jobs"], day["polls"]) == (20, 100)
-    assert day["seconds"]["median"] > 0
-    assert "promise" not in day
 
 
 def test_no_turns_are_too_few() -> None:
@@ -285,3 +280,14 @@ def test_the_plugin_brings_no_library_into_a_run_without_use_of_it(
     assert "vtrio.testing.plugin" in start["imports"]
     assert start["foreign_imports"] == []
     assert start["promise"] == 30
+
+
+@pytest.mark.slow
+def test_every_job_of_a_day_is_asked_about_five_times(tmp_path: Path) -> None:
+    """Through the kit and without it; nothing is promised of few jobs."""
+    file = tmp_path / "found.json"
+    benchmarks(*("testkit", "--only", "day", "--runs", 1, "--jobs", 20, "--json", file))
+    day = json.loads(file.read_text())["results"]["testkit"]["day"]
+    assert (day["jobs"], day["polls"]) == (20, 100)
+    assert day["seconds"]["median"] > 0
+    assert "promise" not in day
