@@ -61,6 +61,17 @@ class PluginStart:
         self._run(self._empty, has_plugin=has_plugin)
         return time.perf_counter() - started
 
+    def check_difference(self) -> None:
+        """Require that pytest loads the plugin with the entry point, and only then.
+
+        Otherwise two equal things would be compared, and found to be equal.
+        """
+        for has_plugin in self._sites:
+            self._run(self._telling, has_plugin=has_plugin)
+            if (_PLUGIN in self._told_modules()) is not has_plugin:
+                told = "without" if has_plugin else "with"
+                raise RuntimeError(f"pytest ran {told} the plugin, unlike planned")
+
     def imports(self) -> list[str]:
         """Name the modules that the plugin alone brings into a run without use of it.
 
@@ -71,6 +82,9 @@ class PluginStart:
 
     def _modules(self, *arguments: str) -> set[str]:
         self._run(self._telling, *arguments, has_plugin=True, only_named=True)
+        return self._told_modules()
+
+    def _told_modules(self) -> set[str]:
         return set(json.loads((self._telling / "modules.json").read_text()))
 
     def _run(

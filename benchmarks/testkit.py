@@ -207,6 +207,7 @@ def _start(options: argparse.Namespace) -> dict[str, Any]:
         except LookupError as error:
             print(f"\nthe plugin's part of pytest's start is left out: {error}")
             return {"left_out": str(error)}
+        start.check_difference()
         over, without = [], []
         # The first pair warms up.
         for _ in range(options.starts + 1):
