@@ -103,6 +103,7 @@ def check_workload(workload: dict[str, Any]) -> None:
     assert learned == MARKS
 
 
+@pytest.mark.slow
 def test_a_trace_is_the_only_workload(trace: Path, tmp_path: Path) -> None:
     """Its mean is that of the file; the picture lies beside the results."""
     file = tmp_path / "found.json"
@@ -140,6 +141,7 @@ def test_the_same_seed_finds_the_same(trace: Path, tmp_path: Path) -> None:
     assert found[0] == found[1] != found[2]
 
 
+@pytest.mark.slow
 def test_without_matplotlib_the_picture_is_skipped(trace: Path, tmp_path: Path) -> None:
     """And everything else is done, with a line that says so."""
     without = tmp_path / "without"

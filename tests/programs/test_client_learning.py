@@ -188,6 +188,7 @@ async def test_one_job_is_one_lesson_however_many_waits_it_takes(
     assert seen.after < 100 <= seen.until
 
 
+@pytest.mark.slow
 async def test_waits_side_by_side_share_a_history(autojump_clock: MockClock) -> None:
     """Of many more than are followed, a fair sample is learned from."""
     remote = Remote()
