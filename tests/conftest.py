@@ -12,8 +12,6 @@ import httpx2
 import pytest
 import trio
 
-from vtrio import VideoTranslationClient
-
 Answering = Callable[[trio.SocketStream, bytes], Awaitable[None]]
 StartServer = Callable[[Answering], Awaitable["BareServer"]]
 
@@ -23,39 +21,6 @@ def library(request: pytest.FixtureRequest) -> ModuleType:
     """Each of the HTTP libraries whose client the edge takes."""
     module: ModuleType = request.param
     return module
-
-
-@dataclass
-class FakeServer:
-    """Answers requests in memory, through a library's own mock transport."""
-
-    library: ModuleType
-    answer: Callable[..., object]
-    requests: list[httpx.Request] = field(default_factory=list)
-    asked_at: list[float] = field(default_factory=list)
-
-    def client(self, **settings: object) -> VideoTranslationClient:
-        """Make a client that sends its requests here; no jitter unless given."""
-        transport = self.library.MockTransport(self._handle)
-        http = self.library.AsyncClient(transport=transport)
-        given: dict[str, object] = {"jitter": 0.0, **settings}
-        return VideoTranslationClient(
-            "http://translations.example",
-            http=http,
-            **given,  # type: ignore[arg-type]
-        )
-
-    async def _handle(self, request: httpx.Request) -> object:
-        self.requests.append(request)
-        self.asked_at.append(trio.current_time())
-        answer = self.answer(request)
-        return await answer if isinstance(answer, Awaitable) else answer
-
-
-@pytest.fixture
-def fake_server(library: ModuleType) -> Callable[[Callable[..., object]], FakeServer]:
-    """Make a server in memory out of a function from a request to an answer."""
-    return lambda answer: FakeServer(library, answer)
 
 
 @dataclass

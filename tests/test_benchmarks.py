@@ -45,6 +45,7 @@ def test_the_scenarios_are_listed() -> None:
     listed = benchmarks()
     assert "wait" in listed
     assert "schedules" in listed
+    assert "testkit" in listed
 
 
 def test_a_scenario_writes_its_results_and_where_they_are_from(tmp_path: Path) -> None:
@@ -102,6 +103,7 @@ def check_workload(workload: dict[str, Any]) -> None:
     assert learned == MARKS
 
 
+@pytest.mark.slow
 def test_a_trace_is_the_only_workload(trace: Path, tmp_path: Path) -> None:
     """Its mean is that of the file; the picture lies beside the results."""
     file = tmp_path / "found.json"
@@ -139,6 +141,7 @@ def test_the_same_seed_finds_the_same(trace: Path, tmp_path: Path) -> None:
     assert found[0] == found[1] != found[2]
 
 
+@pytest.mark.slow
 def test_without_matplotlib_the_picture_is_skipped(trace: Path, tmp_path: Path) -> None:
     """And everything else is done, with a line that says so."""
     without = tmp_path / "without"
@@ -241,3 +244,52 @@ def test_every_workload_is_measured(tmp_path: Path) -> None:
     assert found["checks"]["workloads"][-1]["media_known_to_unknown"] <= 0.57
     assert found["checks"]["spreading"]["peak"]["max"] <= 3
     assert found["checks"]["spreading"]["cost"]["median"] <= 1.05
+
+
+# --- testkit ------------------------------------------------------------------------
+
+
+def test_an_hour_is_measured_beside_an_empty_test(tmp_path: Path) -> None:
+    """Both run in a pytest of their own, in turns."""
+    file = tmp_path / "found.json"
+    table = benchmarks(
+        *("testkit", "--only", "hour", "--runs", 1, "--turns", 1, "--json", file)
+    )
+    assert "the hour, over an empty test" in table
+    found = json.loads(file.read_text())["results"]["testkit"]
+    assert set(found) == {"hour"}
+    hour = found["hour"]
+    assert hour["hour_ms"]["median"] > hour["empty_ms"]["median"] > 0
+    assert hour["promise"] == 120
+
+
+def test_no_turns_are_too_few() -> None:
+    """There must be something to take the median of."""
+    done = run("testkit", "--turns", 0)
+    assert done.returncode == 2
+    assert "--turns must be at least 1" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_plugin_brings_no_library_into_a_run_without_use_of_it(
+    tmp_path: Path,
+) -> None:
+    """And pytest starts with it and without it."""
+    file = tmp_path / "found.json"
+    table = benchmarks("testkit", "--only", "start", "--starts", 1, "--json", file)
+    assert "with it, over without" in table
+    start = json.loads(file.read_text())["results"]["testkit"]["start"]
+    assert "vtrio.testing.plugin" in start["imports"]
+    assert start["foreign_imports"] == []
+    assert start["promise"] == 30
+
+
+@pytest.mark.slow
+def test_every_job_of_a_day_is_asked_about_five_times(tmp_path: Path) -> None:
+    """Through the kit and without it; nothing is promised of few jobs."""
+    file = tmp_path / "found.json"
+    benchmarks(*("testkit", "--only", "day", "--runs", 1, "--jobs", 20, "--json", file))
+    day = json.loads(file.read_text())["results"]["testkit"]["day"]
+    assert (day["jobs"], day["polls"]) == (20, 100)
+    assert day["seconds"]["median"] > 0
+    assert "promise" not in day

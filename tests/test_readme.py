@@ -132,6 +132,7 @@ def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
     assert len(code[code.index("@pytest") :].splitlines()) == 10
 
 
+@pytest.mark.slow
 def test_the_commands_run(url: str, folder: Path) -> None:
     """Line by line, in a shell."""
     subprocess.run(

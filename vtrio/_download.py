@@ -84,8 +84,8 @@ async def _download(
     source: ResultSource, url: str, part: _Part, rng: random.Random
 ) -> None:
     tries = 0
+    furthest = await in_thread(part.size)
     while True:
-        before = await in_thread(part.size)
         failure = None
         try:
             await _fetch(source, url, part)
@@ -94,8 +94,11 @@ async def _download(
         if failure is None:
             await in_thread(part.finish)
             return
-        grown = await in_thread(part.size) > before
-        tries = 1 if grown else tries + 1
+        # Bytes that replace what had to be dropped are no progress, or a server that
+        # always sends the wrong ones would be asked for ever.
+        size = await in_thread(part.size)
+        tries = 1 if size > furthest else tries + 1
+        furthest = max(furthest, size)
         if tries >= _TRIES_WITHOUT_PROGRESS:
             raise failure
         state = PollState(age=0, answers=tries, roll=rng.random())

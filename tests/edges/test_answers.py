@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import json
+import io
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from types import ModuleType
@@ -21,6 +20,7 @@ from trio.testing import MockClock
 from vtrio import (
     BadAnswer,
     JobNotFound,
+    JobResult,
     JobStatus,
     Redirected,
     Refused,
@@ -32,179 +32,177 @@ from vtrio import (
 )
 from vtrio.sources._documents import parse_job, parse_object
 from vtrio.sources._headers import parse_retry_after, parse_seconds
+from vtrio.testing import (
+    Exchange,
+    Fault,
+    Reply,
+    ScriptedServer,
+    after,
+    busy,
+    drip,
+    gzip_bomb,
+    hang,
+    html,
+    hung_up,
+    job,
+    refused,
+    reset,
+    respond,
+    server_error,
+    too_many,
+)
 
-Make = Callable[..., Any]
 DONE = b'{"result": "completed"}'
 
 
-@pytest.fixture
-def replay(fake_server: Make, library: ModuleType) -> Make:
-    """Make a server that gives one answer after the other, and the last for ever."""
-
-    def make(*steps: dict[str, Any] | Exception) -> object:
-        left = list(steps)
-
-        def answer(request: Any) -> object:
-            step = left.pop(0) if len(left) > 1 else left[0]
-            if isinstance(step, Exception):
-                raise step
-            given = {"status_code": 200, **step}
-            return library.Response(**given)
-
-        return fake_server(answer)
-
-    return make
+def packed(data: bytes, how: str = "gzip") -> Reply:
+    """Answer with bytes that are said to be packed, one at a time."""
+    pieces = [data[at : at + 1] for at in range(len(data))]
+    return respond(body=pieces, headers={"Content-Encoding": how})
 
 
-class Whole:
-    """Bytes as they are, whatever the headers say of them.
-
-    No generator: one that is dropped half-read would have to be closed by somebody.
-    """
-
-    def __init__(self, data: bytes, size: int = 65_536) -> None:
-        self._chunks = [
-            data[start : start + size] for start in range(0, len(data), size)
-        ]
-
-    def __aiter__(self) -> Whole:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._chunks:
-            raise StopAsyncIteration
-        return self._chunks.pop(0)
-
-
-async def test_the_simplest_form(replay: Make, autojump_clock: MockClock) -> None:
+async def test_the_simplest_form(
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
+    autojump_clock: MockClock,
+) -> None:
     """`GET {base_url}/status`, without an id, until the word is final."""
-    server = replay({"content": b'{"result": "pending"}'}, {"content": DONE})
-    assert await server.client().get_status() == "completed"
-    assert [str(r.url) for r in server.requests] == [
-        "http://translations.example/status"
-    ] * 2
-    assert server.requests[0].headers["Accept-Encoding"] == "identity"
-    assert server.asked_at == [0.0, 1.0]
+    vtrio_server.add(job("pending", "completed"))
+    assert await vtrio_client.get_status() == "completed"
+    asked = vtrio_server.exchanges
+    assert [e.url for e in asked] == ["http://vtrio.test/status"] * 2
+    assert [e.at for e in asked] == [0.0, 1.0]
+    assert asked[0].method == "GET"
+    assert asked[0].headers["accept-encoding"] == "identity"
 
 
-async def test_a_form_that_knows_ids(replay: Make, autojump_clock: MockClock) -> None:
+async def test_a_form_that_knows_ids(
+    library: ModuleType, autojump_clock: MockClock
+) -> None:
     """The id goes into the path that the client was given, quoted."""
-    server = replay({"content": DONE})
-    client = server.client(status_path="/jobs/{id}/status")
+    path = "/jobs/{id}/status"
+    server = ScriptedServer(status_path=path)
+    server.add(job("completed"), id="a/b ?")
+    server.add(job("completed"), id="..")
+    client = server.client(library=library, status_path=path)
     assert await client.get_status("a/b ?") == "completed"
     assert (await client.wait("..")).status is JobStatus.COMPLETED
-    paths = [r.url.raw_path for r in server.requests]
-    assert paths == [b"/jobs/a%2Fb%20%3F/status", b"/jobs/%2E%2E/status"]
+    targets = [e.target for e in server.exchanges]
+    assert targets == ["/jobs/a%2Fb%20%3F/status", "/jobs/%2E%2E/status"]
 
 
-async def test_job_documents(replay: Make, autojump_clock: MockClock) -> None:
-    """With an id, the job document below /v1/translations; unknown members pass."""
+async def test_job_documents(library: ModuleType, autojump_clock: MockClock) -> None:
+    """With an id, the job document below /v1/translations, and its headers."""
+    server = ScriptedServer(api_key="secret-key")
+    script = job("running", after(28.25, "completed"), media_seconds=21.2)
+    server.add(script, age=30.5)
+    found = await server.client(library=library, api_key="secret-key").wait("j1")
+    assert (found.status, found.progress) == ("completed", 1.0)
+    assert found.media_seconds == 21.2
+    assert found.created_at == datetime(2026, 1, 1, tzinfo=UTC) - timedelta(
+        seconds=30.5
+    )
+    assert found.result is not None
+    assert found.result.video_url == "/v1/translations/j1/video"
+    assert found.seen is not None
+    assert found.seen.age == 30.5
+    (request,) = server.exchanges
+    assert request.path == "/v1/translations/j1"
+    assert request.headers["authorization"] == "Bearer secret-key"
+
+
+async def test_unknown_members_pass(
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
+    autojump_clock: MockClock,
+) -> None:
+    """In the document and in its result: a newer server may say more."""
     document = {
         "id": "j1",
         "status": "completed",
         "progress": 1,
         "stage": None,
-        "media_seconds": 21.2,
-        "created_at": "2026-11-22T08:00:00.000Z",
         "result": {"video_url": "/v", "subtitles_url": "/s", "more": 1},
         "novelty": [1, 2],
     }
-    server = replay(
-        {
-            "content": json.dumps(document).encode(),
-            "headers": {"Job-Age": "30.5", "Job-Ended-Ago": "2.25"},
-        }
-    )
-    job = await server.client(api_key="secret-key").wait("j1")
-    assert (job.status, job.progress, job.media_seconds) == ("completed", 1.0, 21.2)
-    assert job.created_at == datetime(2026, 11, 22, 8, tzinfo=UTC)
-    assert job.result is not None
-    assert job.result.video_url == "/v"
-    assert job.seen is not None
-    assert job.seen.age == 30.5
-    request = server.requests[0]
-    assert request.url.path == "/v1/translations/j1"
-    assert request.headers["Authorization"] == "Bearer secret-key"
+    vtrio_server.route(respond(json=document))
+    found = await vtrio_client.wait("j1")
+    assert found.progress == 1.0
+    assert found.result == JobResult(video_url="/v", subtitles_url="/s")
 
 
-BROKEN: dict[str, dict[str, Any]] = {
-    "HTML": {"content": b"<html><body>All is well</body></html>"},
-    "half a JSON": {"content": b'{"result": "compl'},
-    "nothing": {"content": b""},
-    "a list": {"content": b'["completed"]'},
-    "no word": {"content": b'{"status": "completed"}'},
-    "a number for a word": {"content": b'{"result": 1}'},
-    "not UTF-8": {"content": b'{"result": "\xff"}'},
-    "nested deeply": {"content": b'{"result":' + b"[" * 200_000},
-    "an endless number": {"content": b'{"result":' + b"9" * 500_000 + b"}"},
-    "longer than 1 MiB": {"content": b'"' + b"x" * 2**20},
-    "unasked packing": {"content": DONE, "headers": {"Content-Encoding": "br"}},
-    "no content": {"status_code": 204},
-    "not modified": {"status_code": 304},
-    "500": {"status_code": 500},
-    "429": {"status_code": 429},
-    "408": {"status_code": 408},
-    "425": {"status_code": 425},
+BROKEN: dict[str, Reply | Fault] = {
+    "HTML": html(),
+    "half a JSON": respond(body=b'{"result": "compl'),
+    "nothing": respond(),
+    "a list": respond(json=["completed"]),
+    "no word": respond(json={"status": "completed"}),
+    "a number for a word": respond(json={"result": 1}),
+    "not UTF-8": respond(body=b'{"result": "\xff"}'),
+    "nested deeply": respond(body=b'{"result":' + b"[" * 200_000),
+    "an endless number": respond(body=b'{"result":' + b"9" * 500_000 + b"}"),
+    "longer than 1 MiB": respond(body=b'"' + b"x" * 2**20),
+    "unasked packing": packed(DONE, "br"),
+    "no content": respond(204),
+    "not modified": respond(304),
+    "500": server_error(),
+    "429": too_many(),
+    "408": respond(408),
+    "425": respond(425),
+    "inflates beyond the limit": gzip_bomb(megabytes=4),
+    "packed and cut short": packed(gzip.compress(DONE)[:-9]),
+    "not gzip": packed(b"no gzip at all"),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
 async def test_a_broken_answer_costs_an_attempt_and_the_wait_goes_on(
-    name: str, replay: Make, autojump_clock: MockClock
+    name: str,
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
+    autojump_clock: MockClock,
 ) -> None:
     """Whatever stands in for JSON is transient."""
-    step = dict(BROKEN[name])
-    if name == "unasked packing":
-        step["content"] = Whole(DONE)
-    server = replay(step, {"content": DONE})
+    vtrio_server.add(job("completed"))
+    vtrio_server.route(BROKEN[name], times=1)
     heard: list[str] = []
-    assert await server.client().get_status(on_update=heard.append) == "completed"
+    assert await vtrio_client.get_status(on_update=heard.append) == "completed"
     assert heard == ["completed"]
-    assert server.asked_at == [0.0, 1.0]
+    assert vtrio_server.asked_at == [0.0, 1.0]
 
 
 async def test_transport_errors_are_transient(
-    replay: Make, library: ModuleType, autojump_clock: MockClock
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
+    library: ModuleType,
+    autojump_clock: MockClock,
 ) -> None:
     """Refused, reset, cut short, timed out: each library's own kind."""
-    errors = [
-        library.ConnectError("refused"),
-        library.ReadError(""),
-        library.RemoteProtocolError("peer closed"),
-        library.ReadTimeout("slow"),
-    ]
-    server = replay(*errors, {"content": DONE})
-    assert await server.client().get_status() == "completed"
-    assert server.asked_at == [0.0, 1.0, 3.0, 7.0, 15.0]
-    with pytest.raises(Unreachable, match=r"translations\.example/v1/.* refused"):
-        await replay(errors[0]).client().get_job("j1")
+
+    def slow(_: Exchange) -> Reply:
+        raise library.ReadTimeout("slow")
+
+    vtrio_server.route(slow, times=1)
+    vtrio_server.add(job(refused(), reset(), hung_up(), "completed"))
+    assert await vtrio_client.get_status() == "completed"
+    assert vtrio_server.asked_at == [0.0, 1.0, 3.0, 7.0, 15.0]
+    vtrio_server.fault(refused())
+    with pytest.raises(Unreachable, match=r"vtrio\.test/v1/.* refused"):
+        await vtrio_client.get_job("j1")
 
 
-@pytest.mark.parametrize("packed", ["gzip", "x-gzip", "deflate"])
+@pytest.mark.parametrize("how", ["gzip", "x-gzip", "deflate"])
 async def test_a_compressed_answer_is_inflated_all_the_same(
-    packed: str, replay: Make, autojump_clock: MockClock
+    how: str,
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
+    autojump_clock: MockClock,
 ) -> None:
     """Though identity was asked for."""
-    data = zlib.compress(DONE) if packed == "deflate" else gzip.compress(DONE)
-    server = replay(
-        {"content": Whole(data, 5), "headers": {"Content-Encoding": packed}}
-    )
-    assert await server.client().get_status() == "completed"
-
-
-@pytest.mark.parametrize(
-    "data",
-    [gzip.compress(b"x" * 2**22), gzip.compress(DONE)[:-9], b"no gzip at all"],
-    ids=["inflates beyond the limit", "cut short", "not gzip"],
-)
-async def test_a_compressed_answer_that_is_bad_is_transient(
-    data: bytes, replay: Make, autojump_clock: MockClock
-) -> None:
-    """And its size is bounded, packed and unpacked."""
-    step = {"content": Whole(data), "headers": {"Content-Encoding": "gzip"}}
-    server = replay(step, {"content": DONE})
-    assert await server.client().get_status() == "completed"
-    assert server.asked_at == [0.0, 1.0]
+    data = zlib.compress(DONE) if how == "deflate" else gzip.compress(DONE)
+    vtrio_server.route(packed(data, how))
+    assert await vtrio_client.get_status() == "completed"
+    assert vtrio_server.asked_at == [0.0]
 
 
 @pytest.mark.parametrize(
@@ -224,45 +222,53 @@ async def test_a_refusal_says_what_to_do(
     status: int,
     error: type[Refused],
     told: str,
-    replay: Make,
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
     autojump_clock: MockClock,
 ) -> None:
     """It ends the wait at once; a redirect is not followed but named."""
     headers = {"Location": "https://elsewhere.example/x"} if status < 400 else {}
-    server = replay({"status_code": status, "headers": headers})
+    vtrio_server.route(respond(status, headers=headers))
     with pytest.raises(error, match=told) as caught:
-        await server.client().get_status()
+        await vtrio_client.get_status()
     assert caught.value.status_code == status
-    assert server.asked_at == [0.0]
+    assert vtrio_server.asked_at == [0.0]
 
 
 async def test_a_wrong_key_is_told_as_such(
-    replay: Make, autojump_clock: MockClock
+    library: ModuleType, autojump_clock: MockClock
 ) -> None:
     """And the key itself is in no message."""
-    client = replay({"status_code": 401}).client(api_key="secret-key")
+    server = ScriptedServer(api_key="another")
+    client = server.client(library=library, api_key="secret-key")
     with pytest.raises(Unauthorized, match="check the api_key") as caught:
         await client.get_job("j1")
     assert "secret-key" not in str(caught.value) + repr(client)
 
 
 async def test_the_servers_own_words_are_quoted(
-    replay: Make, autojump_clock: MockClock
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
+    autojump_clock: MockClock,
 ) -> None:
     """A problem document's title and detail stand in the message."""
-    problem = b'{"title": "No such language", "detail": "xx is not one of pt"}'
-    server = replay({"status_code": 422, "content": problem})
-    with pytest.raises(Refused, match="No such language: xx is not one of pt"):
-        await server.client().get_job("j1")
+    vtrio_server.on_submit(job("pending"))
+    await vtrio_client.submit(io.BytesIO(b"one"), "pt", idempotency_key="mine")
+    told = "The Idempotency-Key was used before: its payload was another one"
+    with pytest.raises(Refused, match=told) as caught:
+        await vtrio_client.submit(io.BytesIO(b"two"), "pt", idempotency_key="mine")
+    assert caught.value.status_code == 422
 
 
 async def test_a_server_that_is_busy_is_told_as_such(
-    replay: Make, autojump_clock: MockClock
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
+    autojump_clock: MockClock,
 ) -> None:
     """With the pause that it asked for."""
-    server = replay({"status_code": 503, "headers": {"Retry-After": "7"}})
+    vtrio_server.fault(busy(retry_after=7))
     with pytest.raises(ServerBusy) as caught:
-        await server.client().get_job("j1")
+        await vtrio_client.get_job("j1")
     assert caught.value.hint == 7.0
 
 
@@ -274,15 +280,17 @@ NONSENSE = [
 
 @pytest.mark.parametrize("text", NONSENSE)
 async def test_a_hint_that_is_nonsense_is_ignored(
-    text: str, replay: Make, autojump_clock: MockClock
+    text: str,
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
+    autojump_clock: MockClock,
 ) -> None:
     """Negative, no number, a date in the past: the schedule goes on as if unsaid."""
-    hint = {"Retry-After": text.encode()}
-    server = replay(
-        {"content": b'{"result": "pending"}', "headers": hint}, {"content": DONE}
-    )
-    assert await server.client().get_status() == "completed"
-    assert server.asked_at == [0.0, 1.0]
+    vtrio_server.add(job("completed"))
+    pending = respond(json={"result": "pending"}, headers={"Retry-After": text})
+    vtrio_server.route(pending, times=1)
+    assert await vtrio_client.get_status() == "completed"
+    assert vtrio_server.asked_at == [0.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -293,17 +301,20 @@ async def test_a_hint_that_is_nonsense_is_ignored(
     ],
 )
 async def test_a_redirect_to_nowhere_is_a_redirect_too(
-    target: str, replay: Make, autojump_clock: MockClock
+    target: str,
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
+    autojump_clock: MockClock,
 ) -> None:
     """The library looks at where it leads; that is not the caller's trouble."""
-    server = replay({"status_code": 302, "headers": {"Location": target}})
-    with pytest.raises(Redirected, match=r"translations\.example/status answered"):
-        await server.client().get_status()
-    assert server.asked_at == [0.0]
+    vtrio_server.route(respond(302, headers={"Location": target}))
+    with pytest.raises(Redirected, match=r"vtrio\.test/status answered"):
+        await vtrio_client.get_status()
+    assert vtrio_server.asked_at == [0.0]
 
 
 async def test_a_hook_of_the_callers_cannot_turn_passing_errors_into_others(
-    library: ModuleType, autojump_clock: MockClock
+    vtrio_server: ScriptedServer, library: ModuleType, autojump_clock: MockClock
 ) -> None:
     """One that raises for a status, and one that reads and inflates by itself."""
 
@@ -313,54 +324,48 @@ async def test_a_hook_of_the_callers_cannot_turn_passing_errors_into_others(
     async def eager(response: Any) -> None:
         await response.aread()
 
-    steps = [
-        library.Response(503, headers={"Retry-After": "5"}),
-        library.Response(
-            200, content=Whole(b"no gzip"), headers={"Content-Encoding": "gzip"}
-        ),
-        library.Response(200, content=DONE),
-    ]
-    asked_at = []
-
-    def answer(request: Any) -> object:
-        asked_at.append(trio.current_time())
-        return steps.pop(0)
-
     http = library.AsyncClient(
-        transport=library.MockTransport(answer),
+        transport=vtrio_server.transport(library),
         event_hooks={"response": [strict, eager]},
     )
-    client = VideoTranslationClient("http://x.example", http=http, jitter=0)
-    assert await client.get_status() == "completed"
-    assert asked_at == [0.0, 5.0, 7.0]
+    vtrio_server.fault(busy(retry_after=5), times=1)
+    vtrio_server.route(BROKEN["not gzip"], times=1)
+    vtrio_server.route(BROKEN["longer than 1 MiB"], times=1)
+    vtrio_server.add(job("completed"))
+    assert await vtrio_server.client(http=http).get_status() == "completed"
+    assert vtrio_server.asked_at == [0.0, 5.0, 7.0, 11.0]
 
 
 async def test_an_answer_of_brackets_alone_is_not_unfolded(
-    replay: Make, autojump_clock: MockClock
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
+    autojump_clock: MockClock,
 ) -> None:
     """A megabyte of them would become thirty of objects."""
+    vtrio_server.add(job("completed"))
     many = b'{"result": [' + b"{}," * 300_000 + b"{}]}"
-    server = replay({"content": many}, {"content": DONE})
+    vtrio_server.route(respond(body=many), times=1)
     tracemalloc.start()
     try:
-        assert await server.client().get_status() == "completed"
+        assert await vtrio_client.get_status() == "completed"
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+    assert vtrio_server.asked_at == [0.0, 1.0]
     assert peak < 8 * 2**20
 
 
 async def test_an_endless_word_is_cut(
-    replay: Make, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+    vtrio_server: ScriptedServer,
+    library: ModuleType,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What a server calls a status is told and remembered in short, and not for ever."""
-    steps = [
-        {"content": json.dumps({"result": f"{n}{'x' * 100_000}"}).encode()}
-        for n in range(30)
-    ]
+    words = [f"{n}{'x' * 100_000}" for n in range(30)]
+    vtrio_server.add(job(*words, "completed"))
     heard: list[str] = []
-    schedule = {"max_attempts": 100, "backoff_factor": 1}
-    client = replay(*steps, {"content": DONE}).client(**schedule)
+    client = vtrio_server.client(library=library, max_attempts=100, backoff_factor=1)
     assert await client.get_status(on_update=heard.append) == "completed"
     assert max(map(len, heard)) == 64
     assert len(caplog.records) == 20
@@ -368,13 +373,19 @@ async def test_an_endless_word_is_cut(
 
 @pytest.mark.parametrize(("hint", "next_at"), [("4", 4.0), ("9" * 30, 300.0)])
 async def test_a_hint_on_a_good_answer_lengthens_the_delay(
-    hint: str, next_at: float, replay: Make, autojump_clock: MockClock
+    hint: str,
+    next_at: float,
+    vtrio_server: ScriptedServer,
+    library: ModuleType,
+    autojump_clock: MockClock,
 ) -> None:
     """Clamped to five minutes."""
-    pending = {"content": b'{"result": "pending"}', "headers": {"Retry-After": hint}}
-    server = replay(pending, {"content": DONE})
-    assert await server.client(max_wait_time=None).get_status() == "completed"
-    assert server.asked_at == [0.0, next_at]
+    vtrio_server.add(job("completed"))
+    pending = respond(json={"result": "pending"}, headers={"Retry-After": hint})
+    vtrio_server.route(pending, times=1)
+    client = vtrio_server.client(library=library, max_wait_time=None)
+    assert await client.get_status() == "completed"
+    assert vtrio_server.asked_at == [0.0, next_at]
 
 
 def test_a_date_is_measured_against_the_answers_own() -> None:
@@ -431,34 +442,50 @@ def test_no_body_breaks_the_reader(body: bytes) -> None:
 
 
 async def test_cancelling_in_the_middle_of_an_answer(
-    replay: Make, autojump_clock: MockClock
+    vtrio_server: ScriptedServer, library: ModuleType, autojump_clock: MockClock
 ) -> None:
     """The caller's cancellation gets out of a body that drips."""
-
-    async def drip() -> AsyncIterator[bytes]:
-        while True:
-            await trio.sleep(1)
-            yield b" "
-
-    server = replay({"content": drip()})
+    vtrio_server.add(job("completed"))
+    vtrio_server.fault(drip())
+    client = vtrio_server.client(library=library, max_wait_time=5)
     with trio.move_on_after(3.5) as scope:
-        await server.client().get_status()
+        await client.get_status()
     assert scope.cancelled_caught
     assert trio.current_time() == 3.5
-    assert (
-        await replay({"content": drip()}).client(max_wait_time=5).get_status()
-        == "timeout"
-    )
+    assert await client.get_status() == "timeout"
     assert trio.current_time() == 8.5
+    assert vtrio_server.in_flight == 0
+
+
+async def test_a_request_in_flight_ends_with_the_clients_block(
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
+    autojump_clock: MockClock,
+) -> None:
+    """At once, and it says so."""
+    vtrio_server.fault(hang())
+
+    async def outlive() -> None:
+        with pytest.raises(trio.ClosedResourceError, match="block has ended"):
+            await vtrio_client.get_job("j1")
+
+    async with trio.open_nursery() as nursery, vtrio_client:
+        nursery.start_soon(outlive)
+        await trio.sleep(2)
+        assert vtrio_server.in_flight == 1
+    assert trio.current_time() == 2.0
+    assert vtrio_server.in_flight == 0
 
 
 async def test_a_wait_that_times_out_lists_what_it_survived(
-    replay: Make, autojump_clock: MockClock
+    vtrio_server: ScriptedServer,
+    vtrio_client: VideoTranslationClient,
+    autojump_clock: MockClock,
 ) -> None:
     """The receipt has one line an error, and the bytes of all bodies."""
-    server = replay({"content": b"<html>"})
+    vtrio_server.route(respond(body=b"<html>"))
     with pytest.raises(WaitTimeout) as caught:
-        await server.client().wait("j1", max_attempts=3)
+        await vtrio_client.wait("j1", max_attempts=3)
     receipt = caught.value.receipt
     assert receipt is not None
     assert (receipt.polls, receipt.bytes_received) == (3, 18)

@@ -6,6 +6,7 @@ The limits are short, and no test asserts how precise the machine's clock is:
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import ssl
@@ -23,6 +24,15 @@ import trustme
 from vtrio import VideoTranslationClient
 
 Start = Callable[..., Any]
+
+
+@pytest.fixture(
+    params=["httpx", pytest.param("httpx2", marks=pytest.mark.slow)],
+)
+def library(request: pytest.FixtureRequest) -> ModuleType:
+    """Each of the HTTP libraries; sockets take their time, so one is for CI."""
+    return importlib.import_module(request.param)
+
 
 PENDING = b'{"result": "pending"}'
 DONE = b'{"result": "completed"}'
@@ -292,6 +302,7 @@ trio.run(main, *sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 async def test_huge_answers_do_not_fill_the_memory(
     bare_server: Start, library: ModuleType, tmp_path: Path
 ) -> None:

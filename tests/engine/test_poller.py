@@ -38,6 +38,46 @@ async def test_the_verdict_is_returned_not_raised(autojump_clock: MockClock) -> 
     assert trio.current_time() == 5.0
 
 
+@pytest.mark.parametrize(("limits", "limit"), [({}, 10), ({"request_timeout": 3}, 3)])
+async def test_a_poll_without_an_answer_is_given_up_alone(
+    limits: dict[str, float], limit: float, autojump_clock: MockClock
+) -> None:
+    """The wait goes on; its receipt tells how long the poll was given."""
+
+    class SilentOnce:
+        capabilities = Capabilities()
+
+        def __init__(self) -> None:
+            self.asked_at: list[float] = []
+
+        async def status(self, job_id: str) -> Answer:
+            self.asked_at.append(trio.current_time())
+            if len(self.asked_at) == 1:
+                await trio.sleep_forever()
+            return Answer(job=Job(id=job_id, status=JobStatus.COMPLETED))
+
+    source = SilentOnce()
+    verdict = await poll(source, a_session(**limits), rng=random.Random())
+    assert isinstance(verdict, Deliver)
+    assert source.asked_at == [0.0, limit + 2.0]
+    assert verdict.job.receipt is not None
+    (error,) = verdict.job.receipt.errors
+    assert error == f"no answer within request_timeout={limit} s"
+
+
+async def test_an_unknown_word_is_logged_once_with_its_job(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line begins with what to search for, and tells job and word."""
+    await poll(
+        ScriptedSource("queued", "queued", "completed"),
+        a_session(),
+        rng=random.Random(),
+    )
+    (line,) = caplog.messages
+    assert line.startswith("unknown-status job='j1' status='queued'")
+
+
 async def test_a_source_that_never_waits_starves_nobody(
     autojump_clock: MockClock,
 ) -> None:

@@ -35,19 +35,6 @@ VIDEO = bytes(range(256)) * 40
 FORM = {"target_language": "pt"}
 
 
-@pytest.fixture
-def inline_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do file work without threads: a virtual clock would jump while one runs."""
-
-    async def run_inline(
-        function: Callable[..., object], *args: object, **_: object
-    ) -> object:
-        await trio.lowlevel.checkpoint()
-        return function(*args)
-
-    monkeypatch.setattr(trio.to_thread, "run_sync", run_inline)
-
-
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
@@ -199,7 +186,7 @@ class BenchOf(Protocol):
 
 
 @pytest.fixture
-def bench_of(tmp_path: Path, inline_threads: None) -> BenchOf:
+def bench_of(tmp_path: Path) -> BenchOf:
     """Build a service around an engine that follows a script."""
 
     def build(
@@ -246,7 +233,7 @@ OpenApp = Callable[..., AbstractAsyncContextManager[AppClient]]
 
 
 @pytest.fixture
-def open_app(tmp_path: Path, inline_threads: None) -> OpenApp:
+def open_app(tmp_path: Path) -> OpenApp:
     """Have a client of an app whose jobs take 10 s."""
 
     @asynccontextmanager

@@ -110,6 +110,7 @@ def test_a_file_is_translated(
     assert "one.mp4: completed" in printed.err
 
 
+@pytest.mark.slow
 def test_many_files_are_translated_into_a_folder(
     url: str, videos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,6 +140,7 @@ def test_many_files_are_translated_into_a_folder(
     assert {line["file"] for line in told} == {"one.mp4", "two.mp4"}
 
 
+@pytest.mark.slow
 def test_a_named_output(
     url: str, videos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,6 +219,7 @@ def test_a_job_is_asked_about_and_cancelled(
     assert "was cancelled on the server" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_is_exit_status_1(
     failing_url: str, videos: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -278,6 +281,7 @@ def test_a_question_may_be_given_up(capsys: pytest.CaptureFixture[str]) -> None:
         assert (line["event"], line["id"]) == ("timeout", "a")
 
 
+@pytest.mark.slow
 def test_a_result_that_cannot_be_written_is_told(
     url: str, videos: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,8 +8,8 @@ import random
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
-import httpx
 import pytest
 import trio
 from trio.testing import MockClock
@@ -26,12 +26,13 @@ from vtrio import (
     Learned,
     VideoTranslationClient,
     WaitTimeout,
+    _history_file,
 )
 from vtrio._job import Sighting
 from vtrio._runs import this_run
 from vtrio.schedules import DurationHistory, Observation
 from vtrio.schedules._history import WINDOW
-from vtrio.testing import ScriptedSource, after
+from vtrio.testing import ScriptedServer, ScriptedSource, after, job, respond
 
 URL = "http://translations.example"
 
@@ -187,6 +188,7 @@ async def test_one_job_is_one_lesson_however_many_waits_it_takes(
     assert seen.after < 100 <= seen.until
 
 
+@pytest.mark.slow
 async def test_waits_side_by_side_share_a_history(autojump_clock: MockClock) -> None:
     """Of many more than are followed, a fair sample is learned from."""
     remote = Remote()
@@ -237,23 +239,16 @@ async def test_bad_words_on_a_job_are_named(
 
 
 async def test_the_servers_headers_teach_exactly(
-    fake_server: Callable[..., object], autojump_clock: MockClock
+    vtrio_server: ScriptedServer, library: ModuleType, autojump_clock: MockClock
 ) -> None:
     """`Job-Age` and `Job-Ended-Ago` are a point, `Job-Run-Time` a lower bound."""
-    answers: list[tuple[str, dict[str, str]]] = [
-        ("completed", {"Job-Age": "100.5", "Job-Ended-Ago": "3.25"}),
-        ("running", {"Job-Age": "50"}),
-        ("completed", {"Job-Age": "51", "Job-Run-Time": "50.5"}),
-    ]
-
-    def answer(request: httpx.Request) -> object:
-        status, headers = answers.pop(0)
-        library = server.library  # type: ignore[attr-defined]
-        return library.Response(200, json={"status": status}, headers=headers)
-
-    server = fake_server(answer)
-    client = server.client()  # type: ignore[attr-defined]
+    vtrio_server.add(job("running", after(97.25, "completed")), age=100.5)
+    client = vtrio_server.client(library=library)
     await client.wait("j1")
+    running = respond(json={"status": "running"}, headers={"Job-Age": "50"})
+    told = {"Job-Age": "51", "Job-Run-Time": "50.5"}
+    vtrio_server.route(running, times=1)
+    vtrio_server.route(respond(json={"status": "completed"}, headers=told), times=1)
     with trio.fail_after(60):
         await client.wait("j2")
     first, second = remembered(client)
@@ -296,7 +291,7 @@ def test_two_histories_are_one_too_many() -> None:
 
 
 async def test_a_file_carries_what_was_learned_to_the_next_program(
-    tmp_path: Path, inline_threads: None, autojump_clock: MockClock
+    tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """Written as it grows and when the block ends; read at the beginning."""
     path = tmp_path / "durations.json"
@@ -314,7 +309,7 @@ async def test_a_file_carries_what_was_learned_to_the_next_program(
 
 
 async def test_a_bare_client_writes_after_every_wait(
-    tmp_path: Path, inline_threads: None, autojump_clock: MockClock
+    tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """Nobody tells it when it is done with; what a cancelled one saw, with the next."""
     path = tmp_path / "durations.json"
@@ -337,16 +332,18 @@ async def test_a_slow_disk_makes_no_wait_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     """Neither at its deadline nor when it is cancelled; reading counts as waiting."""
+    slowed: list[object] = []
 
     async def slow(
         function: Callable[..., object], *args: object, **_: object
     ) -> object:
+        slowed.append(function)
         await trio.sleep(5)
         return function(*args)
 
     remote = Remote()
     client = a_client(remote, history=tmp_path / "h.json")
-    monkeypatch.setattr(trio.to_thread, "run_sync", slow)
+    monkeypatch.setattr(_history_file, "in_thread", slow)
     with pytest.raises(WaitTimeout):
         await client.wait(remote.submitted("900"), max_wait_time=3)
     assert trio.current_time() == 3
@@ -358,6 +355,7 @@ async def test_a_slow_disk_makes_no_wait_late(
     assert trio.current_time() == 30
     await client.wait(remote.submitted("1/done"), max_wait_time=4)
     assert trio.current_time() <= 34
+    assert slowed
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["exact", "intervals"])
@@ -395,7 +393,7 @@ async def test_jobs_are_followed_from_their_submission(
 
 
 async def test_a_damaged_file_is_told_before_anything_is_asked(
-    tmp_path: Path, inline_threads: None, autojump_clock: MockClock
+    tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """On entering the block, or at the first wait; and it stays as it is."""
     path = tmp_path / "durations.json"
@@ -413,7 +411,7 @@ async def test_a_damaged_file_is_told_before_anything_is_asked(
 
 
 async def test_cancelling_at_every_step_leaves_a_whole_file(
-    tmp_path: Path, inline_threads: None, autojump_clock: MockClock
+    tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """Whenever the caller gives up: nothing runs on, nothing is followed on."""
     for step in range(1, 60):

@@ -15,7 +15,6 @@ import trio.lowlevel
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from vtrio import (
-    Answer,
     Exponential,
     Fixed,
     Job,
@@ -34,7 +33,7 @@ from vtrio import (
 from vtrio._job import Sighting
 from vtrio._runs import this_run
 from vtrio.schedules import Observation
-from vtrio.testing import ScriptedSource, after
+from vtrio.testing import ScriptedServer, ScriptedSource, after, hang, job
 
 URL = "http://translations.example"
 
@@ -161,18 +160,14 @@ async def test_no_two_polls_are_in_flight_and_none_after_the_last(
 
 
 async def test_a_hung_poll_is_given_up_and_the_wait_goes_on(
-    autojump_clock: MockClock,
+    vtrio_server: ScriptedServer, autojump_clock: MockClock
 ) -> None:
     """One poll may take `request_timeout`; a half-open connection is noticed."""
-
-    class HangsOnce(ScriptedSource):
-        async def status(self, job_id: str) -> Answer:
-            self.latency = math.inf if not self.asked_at else 0.0
-            return await super().status(job_id)
-
-    source = HangsOnce("pending", "completed")
-    assert await a_client(source, request_timeout=4.0).get_status() == "completed"
-    assert source.asked_at == [0.0, 5.0]
+    vtrio_server.add(job("completed"))
+    vtrio_server.fault(hang(), times=1)
+    client = vtrio_server.client(request_timeout=4.0)
+    assert await client.get_status() == "completed"
+    assert vtrio_server.asked_at == [0.0, 5.0]
 
 
 async def test_on_update_hears_every_answer_and_no_failure(
@@ -268,8 +263,7 @@ async def test_an_unknown_word_means_still_running_and_is_reported_once(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The wait goes on, the callback hears the server's word, the log tells it once."""
-    queued = Answer(job=Job(id="", status=JobStatus.RUNNING, unknown_word="queued"))
-    source = ScriptedSource(queued, queued, "completed")
+    source = ScriptedSource("queued", "queued", "completed")
     heard: list[str] = []
     with caplog.at_level(logging.WARNING, logger="vtrio"):
         assert await a_client(source).get_status(on_update=heard.append) == "completed"

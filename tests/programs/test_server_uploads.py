@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -312,17 +312,9 @@ async def test_only_a_plain_suffix_is_kept_of_the_name(
 
 
 async def test_an_upload_that_stops_coming_is_given_up(
-    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     """After a minute without a byte; a slow one that goes on is not."""
-
-    async def run_inline(
-        function: Callable[..., object], *args: object, **_: object
-    ) -> object:
-        await trio.lowlevel.checkpoint()
-        return function(*args)
-
-    monkeypatch.setattr(trio.to_thread, "run_sync", run_inline)
 
     async def trickle() -> AsyncIterator[bytes]:
         yield GOOD[:100]

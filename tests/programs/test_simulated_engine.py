@@ -17,9 +17,6 @@ from vtrio.server.engines.simulated import SimulatedEngine
 CONTENT = b"a video, as far as anybody here knows"
 
 
-pytestmark = pytest.mark.usefixtures("inline_threads")
-
-
 def a_task(folder: Path, job_id: str = "j1") -> Task:
     """Make a task with an upload and an empty folder of its own."""
     source = folder / f"{job_id}.mp4"

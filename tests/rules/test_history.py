@@ -255,6 +255,7 @@ def wait_for_all(
     return requests / len(durations)
 
 
+@pytest.mark.slow
 def test_of_jobs_submitted_together_the_short_ones_do_not_mislead() -> None:
     """They end first; those that still run count as lasting longer."""
     history = DurationHistory()

@@ -28,9 +28,60 @@ def test_exponential_multiplies() -> None:
     assert delays(Exponential(1, 2), 5) == [1, 2, 4, 8, 16]
 
 
+def test_unless_told_otherwise_delays_double_from_a_second_on() -> None:
+    """There is no cap and no jitter then, and a job's age counts."""
+    assert delays(Exponential(), 5) == [1, 2, 4, 8, 16]
+    assert delays(Exponential(), 1, start_age=1000.0) == [512]
+    assert Exponential().delay(PollState(age=0, answers=8, roll=0.0)) == 128
+
+
 def test_a_cap_holds_the_delays_down() -> None:
     """No delay is longer than the cap."""
     assert delays(Exponential(1, 2, cap=5), 5) == [1, 2, 4, 5, 5]
+
+
+def test_a_delay_of_nothing_stays_nothing() -> None:
+    """No factor makes more of it."""
+    assert delays(Exponential(0, 2), 3) == [0, 0, 0]
+
+
+def test_a_cap_may_be_shorter_than_a_second() -> None:
+    """It holds the first delay down too."""
+    assert delays(Exponential(1, 2, cap=0.5), 2) == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "answers", "delay"),
+    [
+        (Exponential(1, 2), 2000, 365 * 86_400.0),
+        (Exponential(1, 2, cap=20), 2000, 20.0),
+        (Exponential(1e-305, 10), 310, 1e4),
+        (Exponential(2.0**-1000, 2), 1011, 1024.0),
+    ],
+)
+def test_a_power_beyond_any_float_is_still_a_delay(
+    schedule: Exponential, answers: int, delay: float
+) -> None:
+    """A year at most; what a tiny initial delay makes of such a power is exact."""
+    state = PollState(age=0, answers=answers)
+    assert schedule.delay(state) == pytest.approx(delay)
+
+
+@pytest.mark.parametrize(
+    ("initial", "age", "delay"),
+    [
+        (0.25, 0.2, 0.25),
+        (0.25, 0.3, 0.5),
+        (0.25, 0.8, 1.0),
+        (4, 11.9, 8),
+        (4, 12.1, 16),
+    ],
+)
+def test_the_delays_before_an_age_are_counted_in_initial_delays(
+    initial: float, age: float, delay: float
+) -> None:
+    """With a factor of two they end at the initial delay times 1, 3, 7 and so on."""
+    assert delays(Exponential(initial, 2), 1, start_age=age) == [delay]
 
 
 def test_before_any_answer_the_delay_is_the_initial_one() -> None:
@@ -83,7 +134,7 @@ def test_a_wait_taken_up_goes_on_where_it_would_be(steps: int, factor: float) ->
     """At the age of the n-th poll, the next delay is the one that follows it there."""
     schedule = Exponential(1, factor)
     age = sum(delays(schedule, steps))
-    resumed = schedule.delay(PollState(age=age, start_age=age * (1 + 1e-9), answers=1))
+    resumed = schedule.delay(PollState(age=age, start_age=age, answers=1))
     assert resumed == pytest.approx(min(factor**steps, 365 * 86_400))
 
 
@@ -121,6 +172,7 @@ def _arguments(schedule: Schedule) -> tuple[float, ...]:
         (lambda: Exponential(1, 0.5), "factor=0.5 .* at least 1"),
         (lambda: Exponential(1, 2, cap=-1), "cap=-1"),
         (lambda: Exponential(1, 2, jitter=math.nan), "jitter=nan"),
+        (lambda: Exponential(1, 2, jitter=-0.1), "jitter=-0.1 .* at least 0"),
         (
             lambda: Exponential("1"),  # type: ignore[arg-type]
             "initial='1' .* must be a finite number",

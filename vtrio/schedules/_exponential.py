@@ -65,4 +65,5 @@ class Exponential:
             return 0
         # An initial delay may be so small that the division overflows.
         grown = min(age * (self.factor - 1) / self.initial, 1e300)
-        return int(math.log1p(grown) // math.log(self.factor))
+        # A hair more, or the age of exactly the third poll would count as before it.
+        return int(math.log1p(grown) / math.log(self.factor) + 1e-9)

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-import trio
 from quart import Request, Response
 from quart.wrappers.response import ResponseBody
 
+from .._threads import in_thread
 from .ranges import read_range
 
 # Quart's own body reads 8 KiB at a time, with two thread hops for each, and leaves
@@ -43,7 +43,7 @@ async def answer_with_file(
         del response.headers["Content-Length"], response.headers["Content-Type"]
         return response
     # Not abandoned when cancelled: what was opened is what gets closed.
-    file, size = await trio.to_thread.run_sync(_open, path)
+    file, size = await in_thread(_open, path)
     closing.callback(file.close)
     part = None
     # Of all methods, only GET knows ranges (RFC 9110, 14.2).
@@ -89,7 +89,7 @@ class FileSlice(ResponseBody):
 
     async def __anext__(self) -> bytes:
         """Read the next piece."""
-        piece = await trio.to_thread.run_sync(self._read)
+        piece = await in_thread(self._read)
         if not piece:
             raise StopAsyncIteration
         self._position += len(piece)

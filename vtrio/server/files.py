@@ -12,6 +12,7 @@ from pathlib import Path
 
 import trio
 
+from .._threads import in_thread
 from .errors import NoRoom
 
 _log = logging.getLogger("vtrio.server.files")
@@ -44,7 +45,7 @@ async def make_folder(path: Path) -> None:
     def make() -> None:
         path.mkdir(parents=True, exist_ok=True)
 
-    await trio.to_thread.run_sync(make)
+    await in_thread(make)
 
 
 async def move_into(source: Path, target: Path) -> None:
@@ -54,7 +55,7 @@ async def move_into(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
 
-    await trio.to_thread.run_sync(move)
+    await in_thread(move)
 
 
 async def remove(path: Path) -> None:
@@ -65,7 +66,7 @@ async def remove(path: Path) -> None:
     with a shield and the deadline of a `Patience`.
     """
     try:
-        await trio.to_thread.run_sync(remove_now, path, abandon_on_cancel=True)
+        await in_thread(remove_now, path, abandon_on_cancel=True)
     except OSError as error:
         _log.warning("remove-failed path=%r error=%r", str(path), error)
 

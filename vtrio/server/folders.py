@@ -16,6 +16,7 @@ from pathlib import Path
 
 import trio
 
+from .._threads import in_thread
 from . import files
 from .errors import ServeError
 
@@ -41,7 +42,7 @@ async def folder_for_run(
         ServeError: the folder cannot be made.
     """
     try:
-        run = await trio.to_thread.run_sync(_Run, data_dir)
+        run = await in_thread(_Run, data_dir)
     except OSError as error:
         raise ServeError(
             f"the data directory {str(data_dir or tempfile.gettempdir())!r} cannot be"
@@ -51,7 +52,7 @@ async def folder_for_run(
     with closing(run):
         try:
             if data_dir is not None:
-                await trio.to_thread.run_sync(_sweep, data_dir)
+                await in_thread(_sweep, data_dir)
             yield run.folder
         finally:
             with trio.move_on_at(patience.deadline(), shield=True):

@@ -18,6 +18,7 @@ from typing import IO, Protocol
 import trio
 from werkzeug.http import parse_options_header
 
+from .._threads import in_thread
 from . import files
 from .errors import BadField, BadUpload, TooLarge, TooSlow, WrongMediaType
 from .forms import LARGEST_MARGIN, CheckLanguages, Form, serve_any_language
@@ -143,12 +144,12 @@ async def _take_in(body: Source, form: Form, video: _Video) -> None:
                     " bytes, which is the largest that is taken"
                 )
             for content in form.feed(data):
-                await trio.to_thread.run_sync(video.write, content)
+                await in_thread(video.write, content)
             silence.deadline = trio.current_time() + _LONGEST_SILENCE
     if silence.cancelled_caught:
         raise TooSlow(f"nothing came in for {_LONGEST_SILENCE:g} s")
     for content in form.feed(None):
-        await trio.to_thread.run_sync(video.write, content)
+        await in_thread(video.write, content)
 
 
 def _boundary(content_type: str | None) -> bytes:

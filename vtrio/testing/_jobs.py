@@ -44,13 +44,13 @@ class Record:
         # Quoted, because an id may be any text.
         self._path = f"{_wire.COLLECTION}/{quote_id(job_id)}"
 
-    def word(self, now: float) -> str:
-        """Return the status word as it is now."""
+    def look(self, now: float) -> str:
+        """Let the job live on to an instant, and return its status word then."""
         if self.cancelled_at is None:  # the script of a cancelled job has ended
             self._life.look(self.submitted_at, now)
-        return self._last_word()
+        return self._word()
 
-    def _last_word(self) -> str:
+    def _word(self) -> str:
         if self.cancelled_at is not None:
             return JobStatus.CANCELLED.value
         return _wire.status_word(self._life.word())
@@ -68,6 +68,11 @@ class Record:
         if self.polls:
             last = f"the last question came at {self.polls[-1].at:g} s"
         return f"{steps} of job {self.id}; {last}"
+
+    def submitted(self, *, hint: int | None) -> Reply:
+        """Answer the submission, which tells the first step."""
+        self._life.tell(self.submitted_at, self.submitted_at)
+        return self.document(self.submitted_at, status=202, hint=hint, location=True)
 
     def turns(self) -> list[tuple[float, str]]:
         """Say when the job came to which step of its script."""
@@ -101,7 +106,7 @@ class Record:
             what = look(self.submitted_at, now).what
             fault = what if isinstance(what, Fault) else None
         # What has just been told stands: looking again would move the script on.
-        told = word or (fault.word if fault is not None else None) or self._last_word()
+        told = word or (fault.word if fault is not None else None) or self._word()
 
         def right() -> Reply:
             if by_word:
@@ -112,14 +117,14 @@ class Record:
 
     def cancel(self, now: float, *, hint: int | None) -> Reply:
         """Cancel the job, if it still runs."""
-        if _wire.is_final(self.word(now)):
+        if _wire.is_final(self.look(now)):
             return self.document(now, hint=hint)
         self.cancelled_at = now
         return self.document(now, status=202, hint=hint)
 
     def result(self, exchange: Exchange) -> Reply:
         """Answer with the video, or the subtitles."""
-        word = self.word(exchange.at)
+        word = self.look(exchange.at)
         if word != JobStatus.COMPLETED:
             detail = f"job {self.id!r} is {word}"
             return _wire.problem(409, "not-completed", "The job has no result", detail)
@@ -146,8 +151,8 @@ class Record:
         hint: int | None,
         location: bool = False,
     ) -> Reply:
-        """Answer with the job's document."""
-        word = word or self.word(now)
+        """Answer with the job's document, as the job was last looked at."""
+        word = word or self._word()
         started = self._life.since(JobStatus.RUNNING)
         finished = self.cancelled_at
         if finished is None and _wire.is_final(word):

@@ -4,7 +4,8 @@
 submitted, running at the age of 5 s, and completed at that of 60 s. A step without an
 age takes the place of the one before once that has been told: `job("pending",
 "completed")` is pending for the first question, whenever that comes, and completed for
-the second. Steps follow each other in the order in which they are written.
+the second. The answer to a submission counts as the first one. Steps follow each other
+in the order in which they are written.
 """
 
 from __future__ import annotations

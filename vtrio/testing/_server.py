@@ -83,6 +83,35 @@ class _Planned:
         return f"fault {self.fault!r}{when}: {self.hits} of {self.times} times"
 
 
+@dataclass(slots=True)
+class _Route:
+    """An answer of the test's own, which requests get it, and how often."""
+
+    answer: Answer
+    method: str | None
+    path: str | None
+    times: int | None
+    hits: int = 0
+
+    def fits(self, exchange: Exchange) -> bool:
+        if self.method not in {None, exchange.method}:
+            return False
+        if self.path not in {None, exchange.path}:
+            return False
+        if self.times is not None and self.hits >= self.times:
+            return False
+        self.hits += 1
+        return True
+
+    @property
+    def missing(self) -> str | None:
+        """Say what did not come about."""
+        if self.times is None or self.hits >= self.times:
+            return None
+        which = f"{self.method or 'any'} {self.path or 'request'}"
+        return f"route for {which}: {self.hits} of {self.times} times"
+
+
 class ScriptedServer:
     """A job server that follows a script, for tests; no socket, no thread.
 
@@ -124,7 +153,7 @@ class ScriptedServer:
         self._keys: dict[str, tuple[str, str]] = {}
         self._coming: list[JobScript | Drawn] = []
         self._planned: list[_Planned] = []
-        self._routes: list[tuple[str | None, str | None, Answer]] = []
+        self._routes: list[_Route] = []
         self._exchanges: list[Exchange] = []
         self._unmatched: list[Exchange] = []
         self._open: set[Exchange] = set()
@@ -240,17 +269,28 @@ class ScriptedServer:
         )
 
     def route(
-        self, answer: Answer, *, method: str | None = None, path: str | None = None
+        self,
+        answer: Answer,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        times: int | None = None,
     ) -> None:
         """Answer some requests in a way of your own, in place of the wire.
+
+        The first route that fits a request answers it.
 
         Args:
             answer: what `respond` makes, a fault, which spoils what the wire would
                 say, or a function from the `Exchange` to one of these, async or not.
             method: which requests; None for all.
             path: likewise.
+            times: for how many requests, after which the next route or the wire
+                answers; None for all.
         """
-        self._routes.append((method, path, answer))
+        if times is not None:
+            check_count("times", times)
+        self._routes.append(_Route(answer, method, path, times))
 
     # --- what is given to the program under test ------------------------------------
 
@@ -316,12 +356,13 @@ class ScriptedServer:
         """Compare what was scripted with what happened.
 
         Raises:
-            ScriptNotFollowed: a step was never reached, a fault met no request, or
-                nothing was scripted for a request.
+            ScriptNotFollowed: a step was never reached, a fault or a route met too few
+                requests, or nothing was scripted for a request.
         """
         missing = [
             *filter(None, (record.missing() for record in self._records.values())),
             *filter(None, (planned.missing for planned in self._planned)),
+            *filter(None, (route.missing for route in self._routes)),
             *(
                 f"{script}, scripted for a submission that never came"
                 for script in self._coming
@@ -393,8 +434,9 @@ class ScriptedServer:
 
     async def _own(self, exchange: Exchange, record: Record | None) -> Reply | None:
         """Answer as the test's own routes say, if one of them fits."""
-        for method, path, answer in self._routes:
-            if method in {None, exchange.method} and path in {None, exchange.path}:
+        for route in self._routes:
+            if route.fits(exchange):
+                answer = route.answer
                 own: Any = answer(exchange) if callable(answer) else answer
                 if inspect.isawaitable(own):
                     own = await own
@@ -515,7 +557,10 @@ class ScriptedServer:
             )
             if key:
                 self._keys[key] = (record.id, form.digest)
+            exchange.job_id = record.id
+            return record.submitted(hint=self._retry_after)
         exchange.job_id = record.id
+        record.look(exchange.at)
         return record.document(
             exchange.at, status=202, hint=self._retry_after, location=True
         )

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ._invariants import Invariants
     from ._server import ScriptedServer
 
+# What a suite asserts is to be told in full, wherever it is installed.
+pytest.register_assert_rewrite("vtrio.testing.contracts")
+
 _server_of = pytest.StashKey["ScriptedServer"]()
 
 

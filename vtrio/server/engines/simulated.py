@@ -13,6 +13,7 @@ import trio
 
 from ..._checks import check_number, shorten
 from ..._distributions import Durations
+from ..._threads import in_thread
 from ._base import EngineError, Progress, Task, Translation
 
 # The shape of RFC 5646: letters, then subtags of letters and digits.
@@ -89,7 +90,7 @@ class SimulatedEngine:
         ends_at = rng.random() if fails else 1.0
 
         began = trio.current_time()
-        made = None if fails else await trio.to_thread.run_sync(_make, task)
+        made = None if fails else await in_thread(_make, task)
         for step in range(_STEPS):
             fraction = step / _STEPS
             if fraction >= ends_at:
