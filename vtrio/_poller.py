@@ -64,7 +64,7 @@ async def _ask(
     asked_at = trio.current_time()
     limit = session.limits.request_timeout
     outcome: Answer | RemoteError | None = None
-    with a_poll(session), trio.CancelScope(deadline=asked_at + limit):
+    with a_poll(session, source), trio.CancelScope(deadline=asked_at + limit):
         try:
             outcome = await source.status(session.job_id)
         except RemoteError as error:

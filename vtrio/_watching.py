@@ -9,6 +9,7 @@ from typing import Protocol
 import trio
 
 from ._session import Session
+from ._source import StatusSource
 
 
 class Watcher(Protocol):
@@ -22,11 +23,11 @@ class Watcher(Protocol):
         """It has ended, however it did."""
         ...
 
-    def poll_began(self, session: Session) -> None:
+    def poll_began(self, session: Session, source: StatusSource) -> None:
         """A poll is about to be made."""
         ...
 
-    def poll_ended(self, session: Session) -> None:
+    def poll_ended(self, session: Session, source: StatusSource) -> None:
         """It was answered, or given up."""
         ...
 
@@ -60,13 +61,13 @@ def a_wait(session: Session) -> Iterator[None]:
 
 
 @contextmanager
-def a_poll(session: Session) -> Iterator[None]:
+def a_poll(session: Session, source: StatusSource) -> Iterator[None]:
     """Tell of a poll."""
     watchers = _watchers.get()
     for watcher in watchers:
-        watcher.poll_began(session)
+        watcher.poll_began(session, source)
     try:
         yield
     finally:
         for watcher in watchers:
-            watcher.poll_ended(session)
+            watcher.poll_ended(session, source)

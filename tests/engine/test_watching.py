@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from vtrio import Fixed, VideoTranslationClient, WaitTimeout
+from vtrio import Fixed, StatusSource, VideoTranslationClient, WaitTimeout
 from vtrio._session import Limits, Session
 from vtrio._watching import a_poll, a_wait, watched_by
 from vtrio.testing import ScriptedSource
@@ -30,11 +30,11 @@ class Notebook:
         assert now == trio.current_time()
         self._note("wait ended", session)
 
-    def poll_began(self, session: Session) -> None:
+    def poll_began(self, session: Session, source: StatusSource) -> None:
         """Note it."""
         self._note("poll began", session)
 
-    def poll_ended(self, session: Session) -> None:
+    def poll_ended(self, session: Session, source: StatusSource) -> None:
         """Note it."""
         self._note("poll ended", session)
 
@@ -74,9 +74,9 @@ async def test_each_watcher_is_told_until_its_block_ends(
     with watched_by(outer):
         with watched_by(inner), a_wait(a_session()):
             pass
-        with a_poll(a_session()):
+        with a_poll(a_session(), ScriptedSource("running")):
             pass
-    with a_wait(a_session()), a_poll(a_session()):
+    with a_wait(a_session()), a_poll(a_session(), ScriptedSource("running")):
         pass
     assert [what for what, *_ in inner.told] == ["wait began", "wait ended"]
     assert [what for what, *_ in outer.told] == [
@@ -90,7 +90,7 @@ async def test_an_end_is_told_of_whatever_ended_it(autojump_clock: MockClock) ->
     with watched_by(notebook), trio.move_on_after(1):
         with pytest.raises(KeyError), a_wait(a_session()):
             raise KeyError
-        with a_wait(a_session()), a_poll(a_session()):
+        with a_wait(a_session()), a_poll(a_session(), ScriptedSource("running")):
             await trio.sleep_forever()
     assert [what for what, *_ in notebook.told[2:]] == [
         *("wait began", "poll began", "poll ended", "wait ended")

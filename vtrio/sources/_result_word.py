@@ -26,6 +26,11 @@ class ResultWordSource:
         self._http = http
         self._path = path
 
+    @property
+    def base_url(self) -> str:
+        """Where the server is."""
+        return self._http.base_url
+
     async def status(self, job_id: str) -> Answer:
         """Ask once; see `StatusSource`."""
         path = self._path.replace("{id}", quote_id(job_id)) if job_id else self._path

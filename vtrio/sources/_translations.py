@@ -40,6 +40,11 @@ class TranslationsSource:
     def __init__(self, http: HttpEdge) -> None:
         self._http = http
 
+    @property
+    def base_url(self) -> str:
+        """Where the server is."""
+        return self._http.base_url
+
     async def status(self, job_id: str) -> Answer:
         """Ask once; see `StatusSource`."""
         reply = await self._http.ask("GET", f"{_COLLECTION}/{quote_id(job_id)}")

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from ._replies import Pause as Pause
     from ._replies import Reply as Reply
     from ._replies import respond as respond
+    from ._scripts import Drawn as Drawn
+    from ._scripts import JobScript as JobScript
     from ._scripts import after as after
     from ._scripts import drawn as drawn
     from ._scripts import job as job
@@ -72,7 +74,7 @@ _HOMES = {
     "_invariants": ("InvariantBroken", "Invariants"),
     "_jobs": ("ScriptedJob",),
     "_replies": ("Cut", "Pause", "Reply", "respond"),
-    "_scripts": ("after", "drawn", "job"),
+    "_scripts": ("Drawn", "JobScript", "after", "drawn", "job"),
     "_server": ("URL", "ScriptedServer"),
     "_sources": ("ScriptedSource",),
     "_timeline": ("Exchange", "Kind", "ScriptNotFollowed"),

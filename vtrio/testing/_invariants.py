@@ -12,9 +12,11 @@ import trio
 from .._checks import check_number
 from .._names import publish
 from .._session import Session
+from .._source import StatusSource
 from .._watching import watched_by
 from ._instants import time_is_virtual
 from ._server import ScriptedServer
+from ._timeline import Exchange
 
 # How late a wait may be on a real clock: other tasks may be having their turn.
 _REAL_TICK = 0.05
@@ -30,10 +32,10 @@ class Invariants:
     Checked are: no wait ends later than its deadline; no two polls for one job are in
     flight; and nothing is left running at the end of the block: no wait, no poll, no
     task of ours, and of the servers given no request that nobody reads on. Jobs are
-    told apart by their ids.
+    told apart by their ids, and by their server where the source has a `base_url`.
 
     Args:
-        servers: scripted servers whose requests are watched too.
+        servers: scripted servers whose requests are watched too, whoever makes them.
         tick: seconds that a wait may end late: by default 0 where time is virtual.
 
     Raises:
@@ -49,13 +51,14 @@ class Invariants:
         self._tick = tick
         self._broken: list[str] = []
         self._waits: dict[Session, None] = {}
-        self._polls: Counter[str] = Counter()
+        self._polls: Counter[tuple[object, str]] = Counter()
         self._there_before: set[trio.lowlevel.Task] = set()
 
     def __enter__(self) -> Self:
         if self._tick is None:
             self._tick = 0.0 if time_is_virtual() else _REAL_TICK
         self._there_before = set(_our_tasks())
+        self._polls_before = {s: len(s.polls) for s in self._servers}
         self._watching = watched_by(self)
         self._watching.__enter__()
         return self
@@ -91,18 +94,30 @@ class Invariants:
         if late > max(self._tick or 0.0, math.ulp(now)):
             self.report(f"the wait for {_name(session)} ended {late:g} s too late")
 
-    def poll_began(self, session: Session) -> None:
+    def poll_began(self, session: Session, source: StatusSource) -> None:
         """Compare with what is in flight."""
-        self._polls[session.job_id] += 1
-        if session.job_id and self._polls[session.job_id] > 1:
-            self.report(
-                f"{self._polls[session.job_id]} polls for {_name(session)} are in"
-                " flight"
-            )
+        key = _key(session, source)
+        self._polls[key] += 1
+        if self._polls[key] > 1:
+            self.report(f"{self._polls[key]} polls for {_name(session)} are in flight")
 
-    def poll_ended(self, session: Session) -> None:
+    def poll_ended(self, session: Session, source: StatusSource) -> None:
         """Take in that it is over."""
-        self._polls[session.job_id] -= 1
+        self._polls[_key(session, source)] -= 1
+
+    def _compare_on_the_wire(self, server: ScriptedServer) -> None:
+        """Find polls that came while another one for their job had no whole answer."""
+        latest: dict[str | None, Exchange] = {}
+        for poll in server.polls[self._polls_before[server] :]:
+            before = latest.get(poll.job_id)
+            latest[poll.job_id] = poll
+            if before is None:
+                continue
+            if before.ended_at is None or before.ended_at > poll.at:
+                self.report(
+                    f"job {poll.job_id!r} was asked about at {poll.at:g} s, while the"
+                    f" poll of {before.at:g} s had no whole answer"
+                )
 
     def _look_for_what_is_left(self) -> None:
         for session in self._waits:
@@ -111,6 +126,7 @@ class Invariants:
             if task not in self._there_before:
                 self.report(f"the task {task.name} is still running")
         for server in self._servers:
+            self._compare_on_the_wire(server)
             for exchange in server.open_exchanges:
                 self.report(
                     f"the answer to {exchange.method} {exchange.target} of"
@@ -123,6 +139,11 @@ def _is_only_cancelled(exc: BaseException) -> bool:
     if isinstance(exc, BaseExceptionGroup):
         return exc.split(trio.Cancelled)[1] is None
     return isinstance(exc, trio.Cancelled)
+
+
+def _key(session: Session, source: StatusSource) -> tuple[object, str]:
+    # A client that is used bare has a new source for each call.
+    return getattr(source, "base_url", id(source)), session.job_id
 
 
 def _name(session: Session) -> str:

@@ -41,6 +41,7 @@ class Record:
         self._fields = fields
         self._results = results
         self._link = 1
+        self._written: dict[object, _wire.Written] = {}
         # Quoted, because an id may be any text.
         self._path = f"{_wire.COLLECTION}/{quote_id(job_id)}"
 
@@ -158,7 +159,27 @@ class Record:
         if finished is None and _wire.is_final(word):
             finished = self._life.since(word)
             finished = now if finished is None else finished
-        members = {
+        headers = {"job-age": f"{now - self.submitted_at:.3f}"}
+        if finished is not None:
+            began = finished if started is None else started
+            headers["job-run-time"] = f"{finished - began:.3f}"
+            headers["job-ended-ago"] = f"{now - finished:.3f}"
+        elif hint is not None:
+            headers["retry-after"] = str(hint)
+        if location:
+            headers["location"] = self._path
+        # Most answers of a wait are the same: only what is in the headers changes.
+        state = (word, started, finished, self._link, len(self._life.entered))
+        if state not in self._written:
+            members = self._members(word, started, finished)
+            self._written = {state: _wire.write(members)}
+        written = self._written[state]
+        return _wire.document(written, word, headers=headers, status=status)
+
+    def _members(
+        self, word: str, started: float | None, finished: float | None
+    ) -> dict[str, Any]:
+        return {
             "id": self.id,
             "status": word,
             "progress": 1.0 if word == JobStatus.COMPLETED else None,
@@ -174,16 +195,6 @@ class Record:
             **self._fields,
             **self._life.told_members(),
         }
-        headers = {"job-age": f"{now - self.submitted_at:.3f}"}
-        if finished is not None:
-            began = finished if started is None else started
-            headers["job-run-time"] = f"{finished - began:.3f}"
-            headers["job-ended-ago"] = f"{now - finished:.3f}"
-        elif hint is not None:
-            headers["retry-after"] = str(hint)
-        if location:
-            headers["location"] = self._path
-        return _wire.document(members, headers=headers, status=status)
 
     def _links(self) -> dict[str, str]:
         query = "" if self._link == 1 else f"?link={self._link}"

@@ -5,7 +5,7 @@ submitted, running at the age of 5 s, and completed at that of 60 s. A step with
 age takes the place of the one before once that has been told: `job("pending",
 "completed")` is pending for the first question, whenever that comes, and completed for
 the second. The answer to a submission counts as the first one. Steps follow each other
-in the order in which they are written.
+in the order in which they are written, and each without an age is told once at least.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 from .._checks import check_number, shorten
 from .._distributions import Durations
 from .._job import JobStatus
+from .._names import publish
 from ._faults import Fault
 
 MEMBERS = frozenset(
@@ -142,9 +143,12 @@ class Life(Generic[_What]):
             self.entered.append(submitted_at)
         while self._place + 1 < len(steps):
             following = steps[self._place + 1]
+            # Each step without an age has one question at least, or it would be lost
+            # where the next one's age has come already.
+            waits = self._place > 0 and steps[self._place].age is None
+            if (waits or following.age is None) and not self._told:
+                break
             if following.age is None:
-                if not self._told:
-                    break
                 self.entered.append(now)
             elif now < submitted_at + following.age:
                 break
@@ -238,7 +242,12 @@ def drawn(
         seed: of the draws.
     """
     check_number("failure_rate", failure_rate, least=0, most=1)
-    waiting = None if queued is None else Durations.parse(queued)
+    waiting = None
+    if queued is not None:
+        try:
+            waiting = Durations.parse(queued)
+        except ValueError as error:
+            raise ValueError(f"queued={queued!r} is not allowed: {error}") from None
     return Drawn(Durations.parse(durations), waiting, failure_rate, seed)
 
 
@@ -249,3 +258,6 @@ def _check_members(members: Mapping[str, Any]) -> None:
             f"{unknown[0]}={shorten(members[unknown[0]])} is not allowed: must be a"
             f" member of the job document: {', '.join(sorted(MEMBERS))}"
         )
+
+
+publish(Drawn, by="vtrio.testing")

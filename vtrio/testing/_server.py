@@ -151,7 +151,7 @@ class ScriptedServer:
         self._only_virtual_time = only_virtual_time
         self._records: dict[str, Record] = {}
         self._keys: dict[str, tuple[str, str]] = {}
-        self._coming: list[JobScript | Drawn] = []
+        self._coming: list[tuple[JobScript | Drawn, bool]] = []
         self._planned: list[_Planned] = []
         self._routes: list[_Route] = []
         self._exchanges: list[Exchange] = []
@@ -201,20 +201,21 @@ class ScriptedServer:
         )
         return ScriptedJob(record)
 
-    def on_submit(self, *scripts: JobScript | Drawn) -> None:
+    def on_submit(self, *scripts: JobScript | Drawn, optional: bool = False) -> None:
         """Script the jobs that will be submitted, in their order.
 
         What `drawn` gives serves for all further ones, so nothing may follow it.
+        `optional` is as in `add`, and lets a submission stay away too.
         """
         for script in scripts:
             if not isinstance(script, (Script, Drawn)):
                 raise ValueError(f"{_refusal(script)} or drawn(...)")
-            if self._coming and isinstance(self._coming[-1], Drawn):
+            if self._coming and isinstance(self._coming[-1][0], Drawn):
                 raise ValueError(
                     f"script={script} is not allowed: must come before drawn(...),"
                     " which serves for all submissions after it"
                 )
-            self._coming.append(script)
+            self._coming.append((script, optional))
 
     def fault(
         self,
@@ -365,8 +366,8 @@ class ScriptedServer:
             *filter(None, (route.missing for route in self._routes)),
             *(
                 f"{script}, scripted for a submission that never came"
-                for script in self._coming
-                if isinstance(script, Script)
+                for script, optional in self._coming
+                if isinstance(script, Script) and not optional
             ),
         ]
         parts = []
@@ -543,12 +544,13 @@ class ScriptedServer:
                 return _wire.problem(
                     503, "no-script", "Nothing is scripted", "call on_submit(job(...))"
                 )
-            script = self._coming[0]
+            script, optional = self._coming[0]
             if isinstance(script, Script):
                 del self._coming[0]
             record = self._make(
                 script,
                 submitted_at=exchange.at,
+                optional=optional,
                 video=form.video,
                 fields={
                     name: form.fields.get(name)

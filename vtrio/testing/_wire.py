@@ -51,20 +51,37 @@ def result_word(word: str) -> Reply:
     return replace(reply, told=told)
 
 
-def document(
-    members: Mapping[str, Any], *, headers: Mapping[str, str], status: int
-) -> Reply:
-    """Answer with a job's document; what changes with every look is in the headers."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A job's document as it goes over the wire, with the headers that go with it."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def write(members: Mapping[str, Any]) -> Written:
+    """Write a job's document."""
     body = json.dumps(members).encode()
-    given = {
+    headers = {
         "content-type": "application/json",
+        "content-length": str(len(body)),
         "etag": strong_etag(body),
         "vary": "Prefer, Authorization",
         **_PRIVATE,
-        **headers,
     }
-    told = str(members["status"])
-    return replace(respond(status, body=body, headers=given), told=told)
+    return Written(body, headers)
+
+
+def document(
+    written: Written, word: str, *, headers: Mapping[str, str], status: int
+) -> Reply:
+    """Answer with a job's document; what changes with every look is in the headers."""
+    return Reply(
+        status=status,
+        headers={**written.headers, **headers},
+        body=(written.body,),
+        told=word,
+    )
 
 
 def problem(status: int, kind: str, title: str, detail: str = "") -> Reply:

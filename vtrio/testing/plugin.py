@@ -63,7 +63,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     try:
         result = yield
     except BaseException:
-        pyfuncitem.add_report_section("call", "vtrio", server.timeline())
+        pyfuncitem.add_report_section("call", "vtrio timeline", server.timeline())
         raise
     from ._timeline import ScriptNotFollowed
 

@@ -33,6 +33,8 @@ from vtrio.testing import (
     respond,
 )
 
+SOURCE = ScriptedSource("running")
+
 
 def a_session(job_id: str = "j1", *, limit: float = 2.0) -> Session:
     """Make a session that begins now and gives up after so many seconds."""
@@ -77,7 +79,7 @@ async def test_what_was_broken_is_told_where_the_block_is_cancelled(
         with trio.move_on_after(2), Invariants():
             if in_nursery:
                 await wait_twice()
-            with a_poll(a_session()), a_poll(a_session()):
+            with a_poll(a_session(), SOURCE), a_poll(a_session(), SOURCE):
                 await trio.sleep_forever()
 
     broken = r"^what must hold did not:\n  at 0 s: 2 polls for job 'j1' are in flight$"
@@ -146,25 +148,60 @@ async def test_a_real_clock_is_given_a_tick() -> None:
         await trio.lowlevel.checkpoint()
 
 
-@pytest.mark.parametrize("job_id", ["j1", ""])
+@pytest.mark.parametrize(
+    ("job_id", "name"), [("j1", "job 'j1'"), ("", "the job of /status")]
+)
 async def test_two_polls_for_one_job_are_told(
-    job_id: str, autojump_clock: MockClock
+    job_id: str, name: str, autojump_clock: MockClock
 ) -> None:
-    """Not where they are for no job that is known, nor one after the other."""
+    """Not where they are one after the other."""
 
     async def ask(begin: float) -> None:
         await trio.sleep(begin)
-        with a_poll(a_session(job_id)):
+        with a_poll(a_session(job_id), SOURCE):
             await trio.sleep(2)
 
-    outcome: AbstractContextManager[object] = nullcontext()
-    if job_id:
-        told = "at 3 s: 2 polls for job 'j1' are in flight$"
-        outcome = pytest.raises(InvariantBroken, match=told)
-    with outcome, Invariants():
+    with must_break(f"at 3 s: 2 polls for {name} are in flight"):
         async with trio.open_nursery() as nursery:
-            for begin in (0, 2, 3):
+            for begin in (0, 2.5, 3):
                 nursery.start_soon(ask, begin)
+
+
+async def test_jobs_of_two_servers_may_have_one_id(autojump_clock: MockClock) -> None:
+    """They are told apart by where they are, or by their source."""
+    here, there = ScriptedServer(latency=1), ScriptedServer(latency=1)
+    clients = [
+        here.client(),
+        there.client(base_url="http://there.test"),
+        a_client(ScriptedSource("pending", "completed", latency=1)),
+    ]
+    for server in (here, there):
+        server.add(job("pending", "completed"))
+    with Invariants(here, there):
+        async with trio.open_nursery() as nursery:
+            for client in clients:
+                nursery.start_soon(client.wait, "j1")
+
+
+async def test_requests_on_the_wire_count_whoever_makes_them(
+    autojump_clock: MockClock,
+) -> None:
+    """A single question is no wait, and a poll all the same."""
+    server = ScriptedServer(latency=2)
+    server.add(job("running"), optional=True)
+    server.add(job("running"), optional=True)
+    client = server.client()
+    await client.get_job("j1")
+    with must_break(
+        "at 5 s: job 'j1' was asked about at 3 s, while the poll of 2 s had no whole"
+        " answer",
+        servers=(server,),
+    ):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.get_job, "j1")
+            await trio.sleep(1)
+            nursery.start_soon(client.get_job, "j2")
+            nursery.start_soon(client.get_job, "j1")
 
 
 async def test_a_wait_that_is_left_running_is_told(autojump_clock: MockClock) -> None:
@@ -212,8 +249,8 @@ async def test_another_error_gets_a_note(autojump_clock: MockClock) -> None:
     with (
         pytest.raises(KeyError) as caught,
         Invariants(),
-        a_poll(a_session()),
-        a_poll(a_session()),
+        a_poll(a_session(), SOURCE),
+        a_poll(a_session(), SOURCE),
     ):
         raise KeyError
     assert caught.value.__notes__ == [

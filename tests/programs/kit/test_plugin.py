@@ -110,7 +110,7 @@ async def test_talk(vtrio_server, vtrio_client, autojump_clock):
     done.stdout.fnmatch_lines(
         [
             "*assert 1 == 2*",
-            "*- Captured vtrio call -*",
+            "*- Captured vtrio timeline call -*",
             "     seconds",
             "       0.000  GET  /v1/translations/j1  ->  200 running",
         ]

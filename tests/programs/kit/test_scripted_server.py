@@ -745,3 +745,20 @@ async def test_chance_plays_no_part_in_the_waits_of_its_clients(
     assert await client.get_status(other.id) == "timeout"
     assert [at - 15 for at in other.asked_at] != talk.asked_at
     assert {Steady().uniform(-1, 1) for _ in range(9)} == {0.0}
+
+
+async def test_what_is_optional_may_be_left_or_stay_away(
+    autojump_clock: MockClock,
+) -> None:
+    """A job that a program submits and gives up, and one that it never submits."""
+    server = ScriptedServer()
+    server.on_submit(
+        job("pending", after(9, "completed")), job("running"), optional=True
+    )
+    client = server.client()
+    with trio.move_on_after(5):
+        await client.wait(await client.submit(io.BytesIO(b"video"), "pt"))
+    server.check()
+    server.on_submit(job("completed"))
+    with pytest.raises(ScriptNotFollowed, match="for a submission that never came"):
+        server.check()

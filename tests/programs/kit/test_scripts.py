@@ -115,11 +115,12 @@ async def words_at(*instants: float, script: object, **settings: object) -> list
             (100, 200, 300, 400),
             ["pending", "running", "completed", "completed"],
         ),
-        # A bare step waits for the one before to be told, however old the job is.
+        # A bare step waits for the one before to be told, and is told once itself,
+        # however old the job is.
         (
             job("pending", "running", after(60, "completed")),
             (100, 110, 120),
-            ["pending", "completed", "completed"],
+            ["pending", "running", "completed"],
         ),
         (
             job("pending", "running", after(60, "completed")),
@@ -327,7 +328,10 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     ),
     (lambda: ScriptedSource("a", latency=-1), "latency=-1 is not allowed"),
     (lambda: drawn("often:1"), "'often:1': the family must be|'often'.*must be on"),
-    (lambda: drawn("fixed:1", queued="x"), "'x': the family must be one of"),
+    (
+        lambda: drawn("fixed:1", queued="x"),
+        "queued='x' is not allowed: .*'x': the family must be one of",
+    ),
     (lambda: drawn("fixed:1", failure_rate=2), "failure_rate=2 is .* at most 1"),
     (lambda: reset(after_bytes=-1), "after_bytes=-1 is not allowed: must be a wh"),
     (lambda: hang(after_bytes=NUMBER), "after_bytes=1.5 is not allowed: must be a w"),
