@@ -7,6 +7,7 @@ from typing import assert_type
 
 import httpx
 import httpx2
+import pytest
 
 import vtrio
 from vtrio import (
@@ -24,6 +25,20 @@ from vtrio import (
     VtrioError,
 )
 from vtrio.schedules import DurationHistory, Observation, PollState
+from vtrio.testing import (
+    Exchange,
+    Invariants,
+    Reply,
+    ScriptedJob,
+    ScriptedServer,
+    ScriptedSource,
+    after,
+    drawn,
+    job,
+    refused,
+    respond,
+)
+from vtrio.testing.contracts import ScheduleContract, SourceUnderTest
 
 
 class MySchedule:
@@ -88,3 +103,34 @@ def errors(error: VtrioError) -> None:
     assert_type(error.job_id, str | None)
     assert_type(error.job, Job | None)
     assert_type(error.receipt, Receipt | None)
+
+
+class TestMySchedule(ScheduleContract):
+    """A suite over a schedule of a user's own."""
+
+    @pytest.fixture
+    def schedule(self) -> Schedule:
+        """Make it."""
+        return MySchedule()
+
+
+def own_answer(exchange: Exchange) -> Reply:
+    """Answer in a way of the test's own."""
+    return respond(418, json={"asked": exchange.path})
+
+
+def kit() -> None:
+    """What a test scripts, and what it reads off."""
+    server = ScriptedServer(latency=0.1)
+    talk = server.add(job("pending", after(5, "running", progress=0.5)), optional=True)
+    assert_type(talk, ScriptedJob)
+    server.on_submit(job("pending", refused(), "completed"), drawn("genai", seed=1))
+    server.fault(refused(), at=60, lasting=120, about=talk)
+    server.route(own_answer, path="/tea", times=1)
+    assert_type(server.client(max_attempts=3), VideoTranslationClient)
+    assert_type(server.asked_at, list[float])
+    assert_type(server.exchanges, tuple[Exchange, ...])
+    with Invariants(server) as invariants:
+        assert_type(invariants, Invariants)
+    source = ScriptedSource("pending", after(20, "completed"), latency=0.1)
+    SourceUnderTest(source=source, jobs={"pending": "j1"})
