@@ -379,7 +379,6 @@ class VideoTranslationClient:
         target = Path(path)
         if await in_thread(target.is_dir):
             raise IsADirectoryError(f"{str(target)!r} is a folder; name a file in it")
-        asked = isinstance(job, str)
         if isinstance(job, str):
             job = await self.get_job(job)
         url = _url_of(job, what)
@@ -391,8 +390,8 @@ class VideoTranslationClient:
                 except Refused as error:
                     refusal = error
                 if refusal is not None:
-                    # A link may have expired since the job was seen.
-                    fresh = job if asked else await self.get_job(job.id)
+                    # A link may have expired since the job was seen, or in the middle.
+                    fresh = await self.get_job(job.id)
                     if fresh.result == job.result:
                         raise refusal
                     url = _url_of(fresh, what)

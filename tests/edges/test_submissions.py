@@ -106,7 +106,7 @@ async def test_cancelling_a_submission_closes_the_file(
 
 
 async def test_a_file_that_changes_while_it_is_sent_is_told(
-    vtrio_client: VideoTranslationClient,
+    vtrio_client: VideoTranslationClient, autojump_clock: MockClock
 ) -> None:
     """Longer or shorter than it was announced: no half of a video is taken for one."""
 

@@ -66,6 +66,23 @@ async def test_a_watcher_is_told_of_every_wait_and_poll(
     ]
 
 
+async def test_a_poll_is_told_with_its_source(autojump_clock: MockClock) -> None:
+    """By which jobs of two remotes are told apart."""
+    asked: list[object] = []
+
+    class Looking(Notebook):
+        def poll_began(self, session: Session, source: StatusSource) -> None:
+            asked.append(source)
+
+        def poll_ended(self, session: Session, source: StatusSource) -> None:
+            asked.append(source)
+
+    source = ScriptedSource("completed")
+    with watched_by(Looking()):
+        await VideoTranslationClient("http://x", source=source).wait("j1")
+    assert asked == [source, source]
+
+
 async def test_each_watcher_is_told_until_its_block_ends(
     autojump_clock: MockClock,
 ) -> None:

@@ -19,6 +19,7 @@ from vtrio.schedules import PollState
 from vtrio.testing import (
     URL,
     Exchange,
+    Fault,
     Reply,
     ScriptedServer,
     ScriptedSource,
@@ -211,9 +212,9 @@ class Bent(ScriptedServer):
 
     bend: Callable[[Reply], Reply]
 
-    async def answer(self, exchange: Exchange) -> Reply:
+    async def answer(self, exchange: Exchange, fault: Fault | None) -> Reply:
         """Bend the right answer."""
-        return self.bend(await super().answer(exchange))
+        return self.bend(await super().answer(exchange, fault))
 
 
 @pytest.mark.parametrize(

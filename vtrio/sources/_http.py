@@ -109,6 +109,11 @@ class HttpEdge:
             {} if not api_key else {"Authorization": f"Bearer {api_key}"}
         )
 
+    @property
+    def remote(self) -> object:
+        """What is asked: equal where the same server is, over the same client."""
+        return self.base_url, id(self._given)
+
     async def __aenter__(self) -> Self:
         await trio.lowlevel.checkpoint()
         return self

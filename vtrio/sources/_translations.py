@@ -41,9 +41,9 @@ class TranslationsSource:
         self._http = http
 
     @property
-    def base_url(self) -> str:
-        """Where the server is."""
-        return self._http.base_url
+    def remote(self) -> object:
+        """What is asked: equal for sources that ask one server over one client."""
+        return self._http.remote
 
     async def status(self, job_id: str) -> Answer:
         """Ask once; see `StatusSource`."""

@@ -6,6 +6,7 @@ given to `ScriptedServer.fault`, where it holds for whatever is asked.
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 import zlib
@@ -33,6 +34,11 @@ class Fault(ABC):
     of_results_only = False
     """Whether it means downloads alone."""
 
+    @property
+    def is_before_the_request(self) -> bool:
+        """Whether not even the request gets through."""
+        return False
+
     @abstractmethod
     def spoil(self, right: Callable[[], Reply], wall: datetime) -> Reply:
         """Make the answer that comes instead; `wall` is the server's time of day."""
@@ -50,6 +56,10 @@ class _Broken(Fault):
         inside = "" if self.after_bytes is None else f"after_bytes={self.after_bytes}"
         return f"{self.name}({inside})"
 
+    @property
+    def is_before_the_request(self) -> bool:
+        return self.piece is Cut.REFUSED
+
     def spoil(self, right: Callable[[], Reply], wall: datetime) -> Reply:
         if self.after_bytes is None:
             return Reply(before=(self.piece,))
@@ -64,48 +74,68 @@ def refused() -> Fault:
 
 
 def reset(*, after_bytes: int | None = None) -> Fault:
-    """The connection is reset: before any answer, or after bytes of its body."""
-    if after_bytes is not None:
-        check_count("after_bytes", after_bytes, least=0)
+    """The connection is reset: before the server has done anything, or later.
+
+    With `after_bytes` the server does as it was asked, and so many bytes of its answer
+    come through: `reset(after_bytes=0)` is a submission that was taken, and the client
+    does not know.
+    """
+    _check_after(after_bytes)
     return _Broken("reset", Cut.RESET, after_bytes)
 
 
-def hung_up() -> Fault:
-    """The server closes the connection without a word, as one that restarts does."""
-    return _Broken("hung_up", Cut.HUNG_UP)
+def hung_up(*, after_bytes: int | None = None) -> Fault:
+    """The server closes the connection, as one that restarts does; see `reset`."""
+    _check_after(after_bytes)
+    return _Broken("hung_up", Cut.HUNG_UP, after_bytes)
 
 
 def hang(*, after_bytes: int | None = None) -> Fault:
-    """The connection is there and silent: before any answer, or after some bytes."""
+    """The connection is there, and nothing comes; see `reset`."""
+    _check_after(after_bytes)
+    return _Broken("hang", Pause(math.inf), after_bytes)
+
+
+def _check_after(after_bytes: int | None) -> None:
     if after_bytes is not None:
         check_count("after_bytes", after_bytes, least=0)
-    return _Broken("hang", Pause(math.inf), after_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drops:
+    """A body piece by piece, each after a pause; made as it is read."""
+
+    body: bytes
+    interval: float
+    size: int
+
+    def __iter__(self) -> Iterator[Piece]:
+        return itertools.chain.from_iterable(
+            (Pause(self.interval), piece) for piece in in_pieces(self.body, self.size)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Drip(Fault):
     interval: float
+    size: int
     is_heard = True
 
     def __repr__(self) -> str:
-        return f"drip(interval={self.interval:g})"
+        size = "" if self.size == 1 else f", size={self.size}"
+        return f"drip(interval={self.interval:g}{size})"
 
     def spoil(self, right: Callable[[], Reply], wall: datetime) -> Reply:
         good = right()
-
-        def pieces() -> Iterator[Piece]:
-            for byte in _whole(good):
-                yield Pause(self.interval)
-                yield bytes([byte])
-
-        # A list: nobody has to close it where an answer is given up half-read.
-        return replace(good, body=list(pieces()), told=f"{good.told}, dripping")
+        drops = _Drops(_whole(good), self.interval, self.size)
+        return replace(good, body=drops, told=f"{good.told}, dripping")
 
 
-def drip(*, interval: float = 1.0) -> Fault:
-    """The right answer comes a byte at a time, one every `interval` seconds."""
+def drip(*, interval: float = 1.0, size: int = 1) -> Fault:
+    """The right answer comes `size` bytes at a time, every `interval` seconds."""
     check_number("interval", interval, above=0)
-    return _Drip(float(interval))
+    check_count("size", size)
+    return _Drip(float(interval), size)
 
 
 @dataclass(frozen=True, slots=True)

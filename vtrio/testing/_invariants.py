@@ -32,7 +32,7 @@ class Invariants:
     Checked are: no wait ends later than its deadline; no two polls for one job are in
     flight; and nothing is left running at the end of the block: no wait, no poll, no
     task of ours, and of the servers given no request that nobody reads on. Jobs are
-    told apart by their ids, and by their server where the source has a `base_url`.
+    told apart by their ids, and by what is asked where the source says so (`remote`).
 
     Args:
         servers: scripted servers whose requests are watched too, whoever makes them.
@@ -143,7 +143,7 @@ def _is_only_cancelled(exc: BaseException) -> bool:
 
 def _key(session: Session, source: StatusSource) -> tuple[object, str]:
     # A client that is used bare has a new source for each call.
-    return getattr(source, "base_url", id(source)), session.job_id
+    return getattr(source, "remote", id(source)), session.job_id
 
 
 def _name(session: Session) -> str:

@@ -13,7 +13,12 @@ from . import _wire
 from ._faults import Fault
 from ._replies import Reply
 from ._scripts import JobScript, Life, What
-from ._timeline import Exchange
+from ._timeline import Exchange, ScriptNotFollowed
+
+# Ten years, or ten times what a wait of a year asks at most; then somebody has made a
+# mistake, and has to be told.
+_LONGEST_LIFE = 10 * 365 * 86_400.0
+_MOST_POLLS = 100_000
 
 DAWN = datetime(2026, 1, 1, tzinfo=UTC)
 """A scripted server's time of day at instant 0."""
@@ -102,6 +107,7 @@ class Record:
         """
         now = exchange.at
         fault = None
+        self._require_an_end(now)
         if self.cancelled_at is None:
             look = self._life.tell if heard else self._life.look
             what = look(self.submitted_at, now).what
@@ -115,6 +121,19 @@ class Record:
             return self.document(now, word=told, hint=hint)
 
         return right() if fault is None else fault.spoil(right, wall(now))
+
+    def _require_an_end(self, now: float) -> None:
+        """Refuse to be asked for ever: virtual time does not tire, and nobody waits."""
+        if not self._life.is_at_its_end or _wire.is_final(self._word()):
+            return
+        too_many = len(self.polls) > _MOST_POLLS
+        if too_many or now - self.submitted_at > _LONGEST_LIFE:
+            raise ScriptNotFollowed(
+                f"job {self.id} stays {self._word()!r}: its script has no end, and it"
+                f" was asked about {len(self.polls)} times in"
+                f" {now - self.submitted_at:g} s; give the script a final step, or the"
+                " wait a limit"
+            )
 
     def cancel(self, now: float, *, hint: int | None) -> Reply:
         """Cancel the job, if it still runs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as _json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -83,9 +83,10 @@ def respond(
         if status >= 200 and status not in {204, 304}:
             told["content-length"] = str(len(body))
         body = (body,)
-    elif not isinstance(body, Iterable):
+    elif not isinstance(body, Iterable) or isinstance(body, Iterator):
         raise ValueError(
-            f"body={shorten(body)} is not allowed: must be bytes, text or pieces"
+            f"body={shorten(body)} is not allowed: must be bytes, text or pieces that"
+            " can be gone through again, such as a list"
         )
     given = {name.lower(): value for name, value in (headers or {}).items()}
     return Reply(status=status, headers={**told, **given}, body=body)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from .._checks import check_number, shorten
+from .._checks import check_count, check_number, shorten
 from .._distributions import Durations
 from .._job import JobStatus
 from .._names import publish
@@ -128,13 +128,23 @@ class Life(Generic[_What]):
         self.script = script
         self._place = 0
         self._told = False
+        self._missed: list[Step[_What]] = []
         self.entered: list[float] = []
         """When each step that was reached took hold."""
 
     def unreached_when(self, *, asked: bool) -> tuple[Step[_What], ...]:
-        """Return the steps that nobody's question has come to."""
+        """Return the steps that nobody's question has come to.
+
+        A status that was passed by between two questions has been reached, for the job
+        went on from there; a fault that met no question has not struck.
+        """
         reached = self._place + 1 if asked or self.entered else 0
-        return self.script.steps[reached:]
+        return (*self._missed, *self.script.steps[reached:])
+
+    @property
+    def is_at_its_end(self) -> bool:
+        """Whether the script has no more steps."""
+        return self._place + 1 == len(self.script.steps)
 
     def look(self, submitted_at: float, now: float) -> Step[_What]:
         """Move to where the job stands now, and return that step."""
@@ -154,6 +164,8 @@ class Life(Generic[_What]):
                 break
             else:
                 self.entered.append(max(self.entered[-1], submitted_at + following.age))
+            if isinstance(steps[self._place].what, Fault) and not self._told:
+                self._missed.append(steps[self._place])
             self._place += 1
             self._told = False
         return steps[self._place]
@@ -242,6 +254,12 @@ def drawn(
         seed: of the draws.
     """
     check_number("failure_rate", failure_rate, least=0, most=1)
+    check_count("seed", seed, least=0)
+    if not isinstance(durations, str):
+        raise ValueError(
+            f"durations={shorten(durations)} is not allowed: must be text such as"
+            " 'fixed:60'"
+        )
     waiting = None
     if queued is not None:
         try:

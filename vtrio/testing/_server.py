@@ -246,6 +246,10 @@ class ScriptedServer:
             raise ValueError(
                 f"fault={shorten(fault)} is not allowed: must be one of vtrio.testing's"
             )
+        if not isinstance(about, (ScriptedJob, str, type(None))):
+            raise ValueError(
+                f"about={shorten(about)} is not allowed: must be a job, or its id"
+            )
         check_number("at", at, least=0)
         if lasting != math.inf:
             check_number("lasting", lasting, above=0)
@@ -300,11 +304,8 @@ class ScriptedServer:
         return make_transport(self, library)
 
     def http(self, library: ModuleType | None = None) -> Any:
-        """Return an `AsyncClient` that sends its requests here; it needs no closing."""
-        name = "httpx" if library is None else library.__name__
-        if name not in self._clients:
-            self._clients[name] = make_client(self.transport(library), URL, library)
-        return self._clients[name]
+        """Make an `AsyncClient` that sends its requests here; it needs no closing."""
+        return make_client(self.transport(library), URL, library)
 
     def client(
         self, *, library: ModuleType | None = None, **settings: Any
@@ -314,7 +315,9 @@ class ScriptedServer:
         Chance plays no part in its waits, so that instants are exact: every roll is
         the middle one. Give it an `rng` where chance is the point.
         """
-        given = {"base_url": URL, "http": self.http(library), "rng": Steady()}
+        name = "httpx" if library is None else library.__name__
+        http = self._clients.setdefault(name, self.http(library))
+        given = {"base_url": URL, "http": http, "rng": Steady()}
         return VideoTranslationClient(**{**given, **settings})
 
     # --- what happened --------------------------------------------------------------
@@ -380,7 +383,9 @@ class ScriptedServer:
             parts.append(f"nothing was scripted for:\n{lines}")
         if parts:
             parts.append(f"what happened:\n{self.timeline()}")
-            raise ScriptNotFollowed("\n".join(["the script was not followed", *parts]))
+            first = [*missing, *(f"{e.method} {e.target}" for e in self._unmatched)][0]
+            head = f"the script was not followed: {first}"
+            raise ScriptNotFollowed("\n".join([head, *parts]))
 
     # --- the wire -------------------------------------------------------------------
 
@@ -394,7 +399,9 @@ class ScriptedServer:
         self._open.add(exchange)
         try:
             yield exchange
-        except BaseException:
+        except BaseException as error:
+            if exchange.outcome is None and isinstance(error, Exception):
+                exchange.outcome = shorten(error)
             self.end(exchange)
             raise
 
@@ -404,25 +411,28 @@ class ScriptedServer:
             self._open.discard(exchange)
             exchange.ended_at = self._instants.now()
 
-    async def answer(self, exchange: Exchange) -> Reply:
-        """Say what comes back."""
+    def meet(self, exchange: Exchange) -> Fault | None:
+        """Say what a request is for; the first fault that is planned for such strikes.
+
+        Raises:
+            RuntimeError: the clock really takes its time, and must not.
+        """
         self._require_virtual_time()
         record = self._find(exchange)
         if record is not None and exchange.kind is Kind.POLL:
             record.polls.append(exchange)
-        reply = self._spoiled(exchange, record)
-        if reply is None:
-            reply = await self._own(exchange, record)
-        if reply is None:
-            reply = self._right(exchange, record)
-        return reply
-
-    def _spoiled(self, exchange: Exchange, record: Record | None) -> Reply | None:
-        """Let the first fault strike that is planned for such a request."""
         for planned in self._planned:
             if planned.strikes(exchange):
-                return self._spoil(planned.fault, exchange, record)
+                return planned.fault
         return None
+
+    async def answer(self, exchange: Exchange, fault: Fault | None) -> Reply:
+        """Say what comes back."""
+        record = self._records.get(exchange.job_id or "")
+        if fault is not None:
+            return self._spoil(fault, exchange, record)
+        reply = await self._own(exchange, record)
+        return self._right(exchange, record) if reply is None else reply
 
     def _spoil(self, fault: Fault, exchange: Exchange, record: Record | None) -> Reply:
         """Answer in a wrong way."""

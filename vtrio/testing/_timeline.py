@@ -78,7 +78,7 @@ def render(
         half = _MOST_LINES // 2
         left_out = f"{'...':>12}  {len(texts) - 2 * half} more"
         texts = [*texts[:half], left_out, *texts[-half:]]
-    return "\n".join(["     seconds", *texts])
+    return "\n".join(["     seconds", *texts]) if texts else "  nothing was asked"
 
 
 publish(Exchange, Kind, ScriptNotFollowed, by="vtrio.testing")

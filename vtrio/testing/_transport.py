@@ -44,13 +44,16 @@ class _Transport:
             request.method, str(url), target, headers
         ) as exchange:
             await trio.lowlevel.checkpoint()
-            exchange.body = await request.aread()
+            fault = self._server.meet(exchange)
+            if fault is None or not fault.is_before_the_request:
+                exchange.body = await request.aread()
             patience = _Patience(self._library, request)
-            reply = await patience.hear(self._server.answer(exchange))
+            reply = await patience.hear(self._server.answer(exchange, fault))
             await patience.wait(Pause(self._server.latency))
             exchange.outcome = str(reply)
             for piece in reply.before:
                 await patience.wait(piece)
+            patience.renew()
             length = reply.headers.get("content-length", "")
             body = _Body(
                 reply,
@@ -76,17 +79,22 @@ class _Transport:
 
 
 class _Patience:
-    """How long a request waits for the next piece, as its timeouts say."""
+    """How long a request waits for the next bytes, as its timeouts say."""
 
     def __init__(self, library: ModuleType, request: Any) -> None:
         self.library = library
         limits = request.extensions.get("timeout", {})
         read = limits.get("read")
         self._limit = math.inf if read is None else read
+        self.renew()
+
+    def renew(self) -> None:
+        """Take in that bytes have come: the silence is over."""
+        self._until = trio.current_time() + self._limit
 
     async def hear(self, answer: Awaitable[Reply]) -> Reply:
         """Give what makes the answer no longer than its beginning may take."""
-        with trio.move_on_after(self._limit):
+        with trio.move_on_at(self._until):
             return await answer
         raise self._too_late()
 
@@ -106,8 +114,9 @@ class _Patience:
                     "Server disconnected without sending a response."
                 )
             case Pause(seconds):
-                await _sleep(min(seconds, self._limit))
-                if seconds > self._limit:
+                until = trio.current_time() + seconds
+                await _sleep_until(min(until, self._until))
+                if until > self._until:
                     raise self._too_late()
             case _:
                 raise ValueError(
@@ -116,10 +125,10 @@ class _Patience:
                 )
 
 
-async def _sleep(seconds: float) -> None:
-    if seconds == math.inf:
+async def _sleep_until(instant: float) -> None:
+    if instant == math.inf:
         await trio.sleep_forever()
-    await trio.sleep(seconds)
+    await trio.sleep_until(instant)
 
 
 class _Body:
@@ -161,6 +170,7 @@ class _Body:
                     piece = piece[: self._left]
                     self._left -= len(piece)
                 if piece:
+                    self._patience.renew()
                     return piece
         await self.aclose()
         raise StopAsyncIteration

@@ -22,13 +22,16 @@ _server_of = pytest.StashKey["ScriptedServer"]()
 def vtrio_server(request: pytest.FixtureRequest) -> ScriptedServer:
     """A job server that follows a script, without sockets; see `vtrio.testing`.
 
-    It wants a virtual clock: give the test pytest-trio's `autojump_clock` too. When the
+    It wants a virtual clock: give the test pytest-trio's `autojump_clock` too. Settings
+    of `ScriptedServer` go through `@pytest.mark.vtrio_server(latency=0.1)`. When the
     test has passed, a step of the script that was never reached, a fault that met no
     request, and a request for which nothing was scripted fail it.
     """
     from ._server import ScriptedServer
 
-    server = ScriptedServer(only_virtual_time=True)
+    marker = request.node.get_closest_marker("vtrio_server")
+    settings = {} if marker is None else marker.kwargs
+    server = ScriptedServer(only_virtual_time=True, **settings)
     request.node.stash[_server_of] = server
     return server
 
@@ -54,16 +57,23 @@ async def vtrio_invariants(
         yield invariants
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line(
+        "markers", "vtrio_server(**settings): settings of the fixture vtrio_server"
+    )
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Compare the script with what happened, as a part of the test itself."""
-    server = pyfuncitem.stash.get(_server_of, None)
+    server = item.stash.get(_server_of, None)
     if server is None:
         return (yield)
     try:
         result = yield
     except BaseException:
-        pyfuncitem.add_report_section("call", "vtrio timeline", server.timeline())
+        item.add_report_section("call", "vtrio timeline", server.timeline())
         raise
     from ._timeline import ScriptNotFollowed
 

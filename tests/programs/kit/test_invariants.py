@@ -168,11 +168,11 @@ async def test_two_polls_for_one_job_are_told(
 
 
 async def test_jobs_of_two_servers_may_have_one_id(autojump_clock: MockClock) -> None:
-    """They are told apart by where they are, or by their source."""
+    """They are told apart by where they are and what leads there, or by source."""
     here, there = ScriptedServer(latency=1), ScriptedServer(latency=1)
     clients = [
         here.client(),
-        there.client(base_url="http://there.test"),
+        there.client(),
         a_client(ScriptedSource("pending", "completed", latency=1)),
     ]
     for server in (here, there):

@@ -68,7 +68,7 @@ async def test_talk(vtrio_server, autojump_clock):
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(
         [
-            "the script was not followed",
+            "the script was not followed: after(5, 'running'), after(60, *of job j1; *",
             "never reached:",
             "  after(5, 'running'), after(60, 'completed') of job j1; the last*at 0 s",
             "what happened:",
@@ -230,3 +230,43 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     """A slip of the pen is told as for any module."""
     with pytest.raises(AttributeError, match=r"'vtrio.testing' has no attribute 'Jo'"):
         vtrio.testing.Jo  # noqa: B018
+
+
+def test_the_fixture_takes_settings(pytester: pytest.Pytester) -> None:
+    """By a marker, which pytest knows."""
+    pytester.makepyfile(
+        """
+        import pytest
+        from vtrio.testing import job
+
+        @pytest.mark.trio
+        @pytest.mark.vtrio_server(latency=2, retry_after=5)
+        async def test_talk(vtrio_server, vtrio_client, autojump_clock):
+            talk = vtrio_server.add(job("pending", "completed"))
+            await vtrio_client.wait(talk.id)
+            assert talk.asked_at == [0, 7]
+        """
+    )
+    pytester.runpytest("--strict-markers").assert_outcomes(passed=1)
+
+
+def test_a_test_case_of_unittests_is_checked_too(pytester: pytest.Pytester) -> None:
+    """Whatever kind of test it is that used the fixture."""
+    pytester.makepyfile(
+        """
+        import unittest
+        import pytest
+        from vtrio.testing import job
+
+        class TestTalk(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def server(self, vtrio_server):
+                self.server = vtrio_server
+
+            def test_nobody_asks(self):
+                self.server.add(job("pending"))
+        """
+    )
+    done = pytester.runpytest()
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*of job j1; nobody asked about it", "what happened:"])

@@ -44,6 +44,7 @@ from vtrio.testing import (
     after,
     drawn,
     drip,
+    expired_link,
     hang,
     hung_up,
     job,
@@ -497,7 +498,7 @@ async def test_what_nothing_was_scripted_for_is_told(
     with pytest.raises(ScriptNotFollowed) as caught:
         server.check()
     assert str(caught.value) == (
-        "the script was not followed\n"
+        "the script was not followed: GET /v1/translations/nobody\n"
         "nothing was scripted for:\n"
         "  GET /v1/translations/nobody at 0 s\n"
         "  GET /status at 0 s\n"
@@ -527,7 +528,8 @@ async def test_what_was_scripted_and_never_came_is_told(
     with pytest.raises(ScriptNotFollowed) as caught:
         server.check()
     assert str(caught.value) == (
-        "the script was not followed\n"
+        "the script was not followed: after(5, 'running'), after(60, refused()) of job"
+        " j1; the last question came at 8 s\n"
         "never reached:\n"
         "  after(5, 'running'), after(60, refused()) of job j1; the last question came"
         " at 8 s\n"
@@ -656,7 +658,7 @@ async def test_it_refuses_a_real_clock_where_it_was_told_to() -> None:
 async def test_clients_side_by_side_share_a_server(
     library: ModuleType, autojump_clock: MockClock
 ) -> None:
-    """Two dozen of them, each with a job of its own; and one client a library."""
+    """Two dozen of them, each with a job of its own."""
     server = ScriptedServer(latency=0.125)
     jobs = [server.add(job("running", after(n, "completed"))) for n in range(25)]
     async with trio.open_nursery() as nursery:
@@ -667,7 +669,136 @@ async def test_clients_side_by_side_share_a_server(
         # Asked every 1.125 s, until the first time at or after its end.
         assert one.asked_at == [1.125 * k for k in range(-int(-n // 1.125) + 1)]
     assert server.in_flight == 0
-    assert server.http(library) is server.http(library)
+    server.check()
+
+
+async def test_what_was_closed_is_not_given_again(
+    library: ModuleType, autojump_clock: MockClock
+) -> None:
+    """Each HTTP client is a fresh one, and those of our clients are apart from them."""
+    server = ScriptedServer()
+    server.add(job("pending", "completed"))
+    for _ in range(2):
+        async with server.http(library) as http:
+            assert (await http.get("/status")).status_code == 200
+    assert await server.client(library=library).get_status() == "completed"
+
+
+async def test_silence_adds_up_until_bytes_come(
+    library: ModuleType, autojump_clock: MockClock
+) -> None:
+    """Pause by pause, with the latency and what makes the answer, as on a socket."""
+
+    async def slow(exchange: Exchange) -> Reply:
+        await trio.sleep(4)
+        return respond(body=[b"a", Pause(4), b"", Pause(4), b"b"])
+
+    server = ScriptedServer(latency=5)
+    server.route(slow)
+    http = server.http(library)
+    for patience, bytes_at in ((8.5, None), (9.5, 17.0)):
+        began = trio.current_time()
+        if bytes_at is None:
+            with pytest.raises(library.ReadTimeout):
+                await http.get("/x", timeout=patience)
+            assert trio.current_time() - began == patience
+        else:
+            assert (await http.get("/x", timeout=patience)).text == "ab"
+            assert trio.current_time() - began == bytes_at
+    quick = ScriptedServer()
+    quick.route(respond(body=[b"a", Pause(4), Pause(4), b"b"]))
+    began = trio.current_time()
+    with pytest.raises(library.ReadTimeout):
+        await quick.http(library).get("/x", timeout=5)
+    assert trio.current_time() - began == 5
+
+
+async def test_a_submission_may_be_taken_without_a_word(
+    library: ModuleType, autojump_clock: MockClock
+) -> None:
+    """The same key finds the job that the lost answer was about."""
+    for fault in (reset(after_bytes=0), hung_up(after_bytes=0)):
+        server = ScriptedServer()
+        server.on_submit(job("completed"))
+        server.fault(fault, times=1)
+        client = server.client(library=library)
+        with pytest.raises(Unreachable) as lost:
+            await client.submit(io.BytesIO(b"video"), "pt")
+        assert len(server.jobs()) == 1
+        again = await client.submit(
+            io.BytesIO(b"video"), "pt", idempotency_key=lost.value.idempotency_key
+        )
+        assert [one.id for one in server.jobs()] == [again.id]
+
+
+async def test_where_nobody_listens_nothing_is_sent(
+    library: ModuleType, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A refused connection takes no byte of an upload."""
+
+    class Untouched(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise AssertionError("it was read")
+
+    server = ScriptedServer()
+    server.fault(refused())
+    with pytest.raises(Unreachable):
+        await server.client(library=library).submit(Untouched(b"video"), "pt")
+
+
+async def test_a_job_without_end_is_not_asked_about_for_ever(
+    autojump_clock: MockClock,
+) -> None:
+    """Virtual time does not tire; after ten years somebody has made a mistake."""
+    server = ScriptedServer()
+    server.add(job("pending", after(5, "compelted")))
+    with pytest.raises(ScriptNotFollowed, match=r"job j1 stays 'compelted': .* no end"):
+        await server.client().wait("j1")
+    assert trio.current_time() > 10 * 365 * 86_400
+    server.add(job("running"))
+    with trio.move_on_after(30 * 86_400) as scope:
+        await server.client(schedule=Fixed(3600)).wait("j2")
+    assert scope.cancelled_caught
+
+
+async def test_too_many_questions_about_a_job_without_end_are_refused(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little time they take."""
+    monkeypatch.setattr("vtrio.testing._jobs._MOST_POLLS", 50)
+    server = ScriptedServer()
+    server.add(job("running"))
+    with pytest.raises(ScriptNotFollowed, match="asked about 51 times in 250 s"):
+        await server.client(schedule=Fixed(5)).wait("j1")
+
+
+async def test_a_fault_of_a_script_that_met_nobody_is_told(
+    autojump_clock: MockClock,
+) -> None:
+    """A status may be passed by between two questions; a fault must strike."""
+    server = ScriptedServer()
+    server.add(
+        job("pending", after(20, "running"), after(80, hang()), after(100, "completed"))
+    )
+    await trio.sleep(10)
+    await server.client().get_job("j1")
+    await trio.sleep(100)
+    assert (await server.client().get_job("j1")).status is JobStatus.COMPLETED
+    with pytest.raises(ScriptNotFollowed, match=r"after\(80, hang\(\)\) of job j1"):
+        server.check()
+
+
+async def test_a_link_that_expires_in_the_middle_is_renewed(
+    library: ModuleType, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Asked by id too, where the first link was fresh."""
+    server = ScriptedServer()
+    server.add(job("completed"), video=b"v" * 5000)
+    server.fault(reset(after_bytes=1000), times=1, to="result")
+    server.fault(expired_link(), times=1)
+    target = tmp_path / "out.mp4"
+    await server.client(library=library).download("j1", target)
+    assert target.read_bytes() == b"v" * 5000
     server.check()
 
 

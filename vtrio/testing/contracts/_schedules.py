@@ -11,7 +11,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from ..._errors import Unreachable
+from ..._job import Job, JobStatus
 from ..._session import LONGEST_HINT
+from ..._source import Answer
 from ...client import VideoTranslationClient
 from ...schedules import PollState, Schedule
 from .._scripts import after
@@ -38,7 +41,10 @@ class ScheduleContract:
     def test_every_delay_is_a_time_to_come(self, schedule: Schedule) -> None:
         """Finite and 0 or more, whatever the age, the answers and the rolls."""
         for state in _states():
-            delay = schedule.delay(state)
+            try:
+                delay = schedule.delay(state)
+            except Exception as error:
+                raise AssertionError(f"{error!r} for {state}") from error
             assert isinstance(delay, (int, float)), f"{delay!r} is no number"
             assert 0 <= delay < math.inf, f"{delay!r} for {state}"
 
@@ -79,7 +85,13 @@ class ScheduleContract:
 
     def test_it_carries_a_real_wait(self, schedule: Schedule) -> None:
         """Through the client, with failures and hints, to the end of a job."""
-        source = ScriptedSource("pending", after(30, "completed"))
+        running = Job(id="", status=JobStatus.RUNNING)
+        source = ScriptedSource(
+            "pending",
+            Unreachable("refused"),
+            Answer(job=running, hint=5.0),
+            after(30, "completed"),
+        )
 
         async def main() -> str:
             client = VideoTranslationClient(
@@ -94,6 +106,8 @@ class ScheduleContract:
         ending = trio.run(main, clock=MockClock(autojump_threshold=0))
         assert ending == "completed", f"{ending} after asking at {source.asked_at}"
         assert source.asked_at == sorted(source.asked_at)
+        after_the_hint = source.asked_at[3] - source.asked_at[2]
+        assert after_the_hint >= 5, f"a hint of 5 s, and asked after {after_the_hint} s"
 
 
 def _states() -> Iterator[PollState]:
