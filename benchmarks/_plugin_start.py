@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -55,11 +56,11 @@ class PluginStart:
             place.mkdir()
             (place / "test_nothing.py").write_text(test)
 
-    def seconds(self, *, has_plugin: bool) -> float:
-        """Run one test that does nothing, and return the wall time of the process."""
-        started = time.perf_counter()
+    def seconds(self, *, has_plugin: bool) -> tuple[float, float]:
+        """Run one test that does nothing; return wall and processor time of it."""
+        started, used = time.perf_counter(), _cpu_of_children()
         self._run(self._empty, has_plugin=has_plugin)
-        return time.perf_counter() - started
+        return time.perf_counter() - started, _cpu_of_children() - used
 
     def check_difference(self) -> None:
         """Require that pytest loads the plugin with the entry point, and only then.
@@ -114,6 +115,11 @@ class PluginStart:
         )
         if done.returncode:
             raise RuntimeError(f"pytest did not pass:\n{done.stdout}{done.stderr}")
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _metadata_folder() -> Path:

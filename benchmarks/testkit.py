@@ -208,14 +208,20 @@ def _start(options: argparse.Namespace) -> dict[str, Any]:
             print(f"\nthe plugin's part of pytest's start is left out: {error}")
             return {"left_out": str(error)}
         start.check_difference()
-        over, without = [], []
+        over, over_on_cpu, without = [], [], []
         # The first pair warms up.
         for _ in range(options.starts + 1):
-            alone = start.seconds(has_plugin=False) * 1000
-            without.append(alone)
-            over.append(start.seconds(has_plugin=True) * 1000 - alone)
+            wall, cpu = start.seconds(has_plugin=False)
+            wall_with, cpu_with = start.seconds(has_plugin=True)
+            without.append(wall * 1000)
+            over.append((wall_with - wall) * 1000)
+            over_on_cpu.append((cpu_with - cpu) * 1000)
         imports = start.imports()
-    found = {"without_ms": spread(without[1:]), "over_ms": spread(over[1:])}
+    found = {
+        "without_ms": spread(without[1:]),
+        "over_ms": spread(over[1:]),
+        "over_cpu_ms": spread(over_on_cpu[1:]),
+    }
     print_table(
         "Milliseconds of wall time of pytest with one test that does nothing"
         f" ({options.starts} pairs of processes)",
@@ -223,6 +229,7 @@ def _start(options: argparse.Namespace) -> dict[str, Any]:
         [
             _row("without the plugin", found["without_ms"]),
             _row("with it, over without", found["over_ms"]),
+            _row("likewise, on the processor", found["over_cpu_ms"]),
         ],
     )
     # With its dots: the names of others may begin with ours.

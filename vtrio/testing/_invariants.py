@@ -29,6 +29,7 @@ class InvariantBroken(AssertionError):
 class Invariants:
     """A block in which every wait of this run of trio is watched.
 
+    Polls are questions for a status; a cancel or a download may well overlap one.
     Checked are: no wait ends later than its deadline; no two polls for one job are in
     flight; and nothing is left running at the end of the block: no wait, no poll, no
     task of ours, and of the servers given no request that nobody reads on. Jobs are
@@ -55,6 +56,8 @@ class Invariants:
         self._there_before: set[trio.lowlevel.Task] = set()
 
     def __enter__(self) -> Self:
+        if not trio.lowlevel.in_trio_task():
+            raise RuntimeError("Invariants watch a run of trio; use them inside one")
         if self._tick is None:
             self._tick = 0.0 if time_is_virtual() else _REAL_TICK
         self._there_before = set(_our_tasks())

@@ -109,9 +109,11 @@ def job(first: What, *steps: What | Step[What], **members: Any) -> JobScript:
     script: JobScript = Script((Step(first, None, members), *steps))
     for step in script.steps:
         if not isinstance(step.what, (str, Fault)):
+            name = getattr(step.what, "__name__", None)
+            step_to_take = "" if name is None else f"; call it: {name}()"
             raise ValueError(
                 f"step {shorten(step.what)} is not allowed: must be a status word or a"
-                " fault"
+                f" fault{step_to_take}"
             )
         if isinstance(step.what, Fault) and step.what.of_results_only:
             raise ValueError(

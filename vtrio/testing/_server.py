@@ -10,9 +10,8 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType, ModuleType
 from typing import Any, assert_never
@@ -27,6 +26,7 @@ from ._chance import Steady
 from ._faults import Fault
 from ._instants import Instants, time_is_virtual
 from ._jobs import Record, ScriptedJob, wall
+from ._plans import Answer, Planned, Route
 from ._replies import Reply
 from ._scripts import Drawn, JobScript, Script
 from ._timeline import Exchange, Kind, ScriptNotFollowed, render
@@ -36,80 +36,6 @@ URL = "http://vtrio.test"
 """Where the scripted server is; the name is one that no network has (RFC 6761)."""
 
 _JOB = re.compile(rf"{_wire.COLLECTION}/([^/]+)(/cancel|/video|/subtitles)?")
-
-Answer = Reply | Fault | Callable[[Exchange], Reply | Fault | Awaitable[Reply | Fault]]
-
-
-@dataclass(slots=True)
-class _Planned:
-    """A fault, where and how often it strikes."""
-
-    fault: Fault
-    at: float
-    until: float
-    times: int | None
-    skip: int
-    kind: Kind | None
-    job_id: str | None
-    optional: bool
-    hits: int = 0
-
-    def strikes(self, exchange: Exchange) -> bool:
-        if not self.at <= exchange.at < self.until:
-            return False
-        if self.kind is not None and exchange.kind is not self.kind:
-            return False
-        if self.fault.of_results_only and exchange.kind is not Kind.RESULT:
-            return False
-        if self.job_id is not None and exchange.job_id != self.job_id:
-            return False
-        if self.times is not None and self.hits >= self.times:
-            return False
-        if self.skip:
-            self.skip -= 1
-            return False
-        self.hits += 1
-        return True
-
-    @property
-    def missing(self) -> str | None:
-        """Say what did not come about."""
-        if self.optional or self.hits >= (1 if self.times is None else self.times):
-            return None
-        when = f" from {self.at:g} s" if self.at else ""
-        when += "" if self.until == math.inf else f" to {self.until:g} s"
-        if self.times is None:
-            return f"fault {self.fault!r}{when}: no request met it"
-        return f"fault {self.fault!r}{when}: {self.hits} of {self.times} times"
-
-
-@dataclass(slots=True)
-class _Route:
-    """An answer of the test's own, which requests get it, and how often."""
-
-    answer: Answer
-    method: str | None
-    path: str | None
-    times: int | None
-    hits: int = 0
-
-    def fits(self, exchange: Exchange) -> bool:
-        if self.method not in {None, exchange.method}:
-            return False
-        if self.path not in {None, exchange.path}:
-            return False
-        if self.times is not None and self.hits >= self.times:
-            return False
-        self.hits += 1
-        return True
-
-    @property
-    def missing(self) -> str | None:
-        """Say what did not come about."""
-        if self.times is None or self.hits >= self.times:
-            return None
-        which = f"{self.method or 'any'} {self.path or 'request'}"
-        return f"route for {which}: {self.hits} of {self.times} times"
 
 
 class ScriptedServer:
@@ -121,7 +47,8 @@ class ScriptedServer:
     Args:
         latency: seconds that each answer takes.
         retry_after: whole seconds that every answer about a job that still runs asks
-            to wait; None for no word of it.
+            to wait, as `vtrio serve` does; None for no word of it, so that instants are
+            those of the schedule.
         api_key: what all but `/status` must be asked with; None for no key.
         status_path: where else it tells the status in the form without ids, such as
             `/jobs/{id}/status`.
@@ -152,8 +79,8 @@ class ScriptedServer:
         self._records: dict[str, Record] = {}
         self._keys: dict[str, tuple[str, str]] = {}
         self._coming: list[tuple[JobScript | Drawn, bool]] = []
-        self._planned: list[_Planned] = []
-        self._routes: list[_Route] = []
+        self._planned: list[Planned] = []
+        self._routes: list[Route] = []
         self._exchanges: list[Exchange] = []
         self._unmatched: list[Exchange] = []
         self._open: set[Exchange] = set()
@@ -207,6 +134,8 @@ class ScriptedServer:
         What `drawn` gives serves for all further ones, so nothing may follow it.
         `optional` is as in `add`, and lets a submission stay away too.
         """
+        if not scripts:
+            raise ValueError("scripts=() is not allowed: must be at least one")
         for script in scripts:
             if not isinstance(script, (Script, Drawn)):
                 raise ValueError(f"{_refusal(script)} or drawn(...)")
@@ -230,6 +159,8 @@ class ScriptedServer:
         optional: bool = False,
     ) -> None:
         """Let something go wrong: on the timeline, by count, or both.
+
+        Of several faults that a request meets, the first one that was planned strikes.
 
         Args:
             fault: what: `refused()`, `busy(retry_after=30)` and the like.
@@ -261,7 +192,7 @@ class ScriptedServer:
                 f"to={shorten(to)} is not allowed: must be one of {', '.join(Kind)}"
             )
         self._planned.append(
-            _Planned(
+            Planned(
                 fault,
                 at,
                 at + lasting,
@@ -280,6 +211,7 @@ class ScriptedServer:
         method: str | None = None,
         path: str | None = None,
         times: int | None = None,
+        optional: bool = False,
     ) -> None:
         """Answer some requests in a way of your own, in place of the wire.
 
@@ -292,10 +224,18 @@ class ScriptedServer:
             path: likewise.
             times: for how many requests, after which the next route or the wire
                 answers; None for all.
+            optional: whether it is well if no request comes.
         """
+        if not isinstance(answer, (Reply, Fault)) and not callable(answer):
+            raise ValueError(
+                f"answer={shorten(answer)} is not allowed: must be what respond(...)"
+                " makes, a fault, or a function"
+            )
+        if path is not None and not path.startswith("/"):
+            raise ValueError(f"path={path!r} is not allowed: must begin with a slash")
         if times is not None:
             check_count("times", times)
-        self._routes.append(_Route(answer, method, path, times))
+        self._routes.append(Route(answer, method, path, times, optional))
 
     # --- what is given to the program under test ------------------------------------
 
@@ -595,6 +535,11 @@ class ScriptedServer:
         job_id = f"j{len(self._records) + 1}" if id is None else id
         if not job_id or job_id in self._records:
             raise ValueError(f"id={job_id!r} is not allowed: must be a new one")
+        for name, data in {"video": video, "subtitles": subtitles}.items():
+            if not isinstance(data, (bytes, type(None))):
+                raise ValueError(
+                    f"{name}={shorten(data)} is not allowed: must be bytes"
+                )
         if video is None:
             video = f"the video of {job_id}".encode()
         record = self._records[job_id] = Record(

@@ -276,3 +276,9 @@ async def test_blocks_within_each_other_watch_alike(autojump_clock: MockClock) -
     late = "at 2 s: the wait for job 'j1' ended 1 s too late"
     with must_break(late), must_break(late), a_wait(a_session(limit=1)):
         await trio.sleep(2)
+
+
+def test_a_block_belongs_into_a_run_of_trio() -> None:
+    """One sentence says so."""
+    with pytest.raises(RuntimeError, match="use them inside one"), Invariants():
+        pass

@@ -34,6 +34,18 @@ async def test_a_route_that_met_too_few_requests_is_told(
         server.check()
 
 
+async def test_a_route_that_nobody_asked_for_is_told_unless_it_is_optional(
+    autojump_clock: MockClock,
+) -> None:
+    """A slip of the pen in its path would go unnoticed otherwise."""
+    server = ScriptedServer()
+    server.route(respond(418), path="/tee", optional=True)
+    server.check()
+    server.route(respond(418), path="/tea")
+    with pytest.raises(ScriptNotFollowed, match="route for any /tea: no request met"):
+        server.check()
+
+
 def test_a_route_for_no_request_is_refused() -> None:
     """The value, and what is allowed."""
     with pytest.raises(ValueError, match="times=0 is not allowed"):

@@ -365,6 +365,25 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: server().fault(refused(), lasting=0), "lasting=0 is not allowed"),
     (lambda: server().fault(refused(), times=0), "times=0 is not allowed"),
     (lambda: server().fault(refused(), skip=-1), "skip=-1 is not allowed"),
+    (lambda: job("pending", refused), r"must be a status .*; call it: refused\(\)"),  # type: ignore[arg-type]
+    (lambda: drawn(NUMBER), "durations=1.5 is not allowed: must be text such as"),
+    (lambda: drawn("fixed:1", seed=-1), "seed=-1 is not allowed: must be a whole"),
+    (lambda: drip(size=0), "size=0 is not allowed: must be a whole number"),
+    (lambda: server().on_submit(), r"scripts=\(\) is not allowed: must be at least"),
+    (lambda: server().add(job("x"), video=WORD), "video='x' is not allowed: must be b"),
+    (
+        lambda: server().fault(refused(), about=NUMBER),
+        "about=1.5 is not allowed: must be a job, or its id",
+    ),
+    (lambda: server().route(NUMBER), "answer=1.5 is not allowed: must be what respon"),
+    (
+        lambda: server().route(refused(), path="x"),
+        "path='x' is not allowed: must begin with a slash",
+    ),
+    (
+        lambda: respond(body=iter([b"x"])),
+        "is not allowed: must be bytes, text or pieces that can be gone through again",
+    ),
     (lambda: Invariants(tick=-1), "tick=-1 is not allowed: must be .* at least 0"),
 ]
 
