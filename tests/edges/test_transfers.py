@@ -472,8 +472,8 @@ async def test_the_key_goes_only_to_the_server_that_it_belongs_to(
     server = ScriptedServer(api_key="secret")
     fresh = "https://files.example/fresh"
     server.add(job("completed", result={"video_url": fresh}))
-    server.route(respond(403), path="/old")
-    server.route(respond(body=VIDEO), path="/fresh")
+    server.route(respond(403), path="https://files.example/old")
+    server.route(respond(body=VIDEO), path=fresh)
     old = a_job(result=JobResult(video_url="https://files.example/old"))
     client = server.client(library=library, api_key="secret")
     await client.download(old, target)

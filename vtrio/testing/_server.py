@@ -17,7 +17,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, assert_never
 from urllib.parse import unquote
 
-from .._arguments import check_status_path
+from .._arguments import check_base_url, check_status_path
 from .._checks import check_count, check_number, shorten
 from .._names import publish
 from ..client import VideoTranslationClient
@@ -45,6 +45,8 @@ class ScriptedServer:
     server is first used. Its time of day is 2026-01-01 at instant 0.
 
     Args:
+        url: where it is; a request for another place is one that nothing is scripted
+            for. May have a path, below which all is.
         latency: seconds that each answer takes.
         retry_after: whole seconds that every answer about a job that still runs asks
             to wait, as `vtrio serve` does; None for no word of it, so that instants are
@@ -58,6 +60,7 @@ class ScriptedServer:
     def __init__(
         self,
         *,
+        url: str = URL,
         latency: float = 0.0,
         retry_after: int | None = None,
         api_key: str | None = None,
@@ -65,6 +68,7 @@ class ScriptedServer:
         only_virtual_time: bool = False,
     ) -> None:
         check_number("latency", latency, least=0)
+        self.url = check_base_url(url)
         if retry_after is not None:
             check_count("retry_after", retry_after)
         self.latency = latency
@@ -89,7 +93,7 @@ class ScriptedServer:
 
     def __repr__(self) -> str:
         return (
-            f"<ScriptedServer {URL}: {len(self._records)} jobs,"
+            f"<ScriptedServer {self.url}: {len(self._records)} jobs,"
             f" {len(self._exchanges)} requests>"
         )
 
@@ -221,7 +225,7 @@ class ScriptedServer:
             answer: what `respond` makes, a fault, which spoils what the wire would
                 say, or a function from the `Exchange` to one of these, async or not.
             method: which requests; None for all.
-            path: likewise.
+            path: likewise: below the server's address, or a whole one of another place.
             times: for how many requests, after which the next route or the wire
                 answers; None for all.
             optional: whether it is well if no request comes.
@@ -231,8 +235,11 @@ class ScriptedServer:
                 f"answer={shorten(answer)} is not allowed: must be what respond(...)"
                 " makes, a fault, or a function"
             )
-        if path is not None and not path.startswith("/"):
-            raise ValueError(f"path={path!r} is not allowed: must begin with a slash")
+        if path is not None and not path.startswith(("/", "http://", "https://")):
+            raise ValueError(
+                f"path={path!r} is not allowed: must begin with a slash, or be a whole"
+                " address"
+            )
         if times is not None:
             check_count("times", times)
         self._routes.append(Route(answer, method, path, times, optional))
@@ -245,7 +252,7 @@ class ScriptedServer:
 
     def http(self, library: ModuleType | None = None) -> Any:
         """Make an `AsyncClient` that sends its requests here; it needs no closing."""
-        return make_client(self.transport(library), URL, library)
+        return make_client(self.transport(library), self.url, library)
 
     def client(
         self, *, library: ModuleType | None = None, **settings: Any
@@ -257,7 +264,7 @@ class ScriptedServer:
         """
         name = "httpx" if library is None else library.__name__
         http = self._clients.setdefault(name, self.http(library))
-        given = {"base_url": URL, "http": http, "rng": Steady()}
+        given = {"base_url": self.url, "http": http, "rng": Steady()}
         return VideoTranslationClient(**{**given, **settings})
 
     # --- what happened --------------------------------------------------------------
@@ -331,9 +338,12 @@ class ScriptedServer:
 
     @contextmanager
     def receive(
-        self, method: str, url: str, target: str, headers: dict[str, str]
+        self, method: str, url: str, headers: dict[str, str]
     ) -> Iterator[Exchange]:
         """Take in a request; its record is complete when its answer has ended."""
+        # Below our address; in full where it is for another place.
+        below = url.removeprefix(self.url)
+        target = below if below.startswith("/") else url
         exchange = Exchange(self._instants.now(), method, target, headers, url=url)
         self._exchanges.append(exchange)
         self._open.add(exchange)

@@ -29,7 +29,8 @@ class Exchange:
     Attributes:
         at: the instant at which it came, on the server's clock.
         method: of HTTP.
-        target: the path, with the query if there is one.
+        target: the path below the server's address, with the query if there is one;
+            the whole address where it is another place's.
         headers: of the request; the names are in lower case.
         body: of the request.
         kind: what it is for.

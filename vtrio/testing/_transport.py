@@ -39,10 +39,9 @@ class _Transport:
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in request.headers.raw
         }
-        target = url.raw_path.decode("ascii")
-        with self._server.receive(
-            request.method, str(url), target, headers
-        ) as exchange:
+        place = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        address = place + url.raw_path.decode("ascii")
+        with self._server.receive(request.method, address, headers) as exchange:
             await trio.lowlevel.checkpoint()
             fault = self._server.meet(exchange)
             if fault is None or not fault.is_before_the_request:

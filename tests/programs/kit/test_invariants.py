@@ -231,7 +231,7 @@ async def test_an_answer_that_nobody_reads_is_told(autojump_clock: MockClock) ->
     other.route(respond(body=[b"begun"]))
     left: list[httpx.Response] = []
     with must_break(
-        "at 4 s: the answer to GET /x of 1 s was neither read to its end nor closed",
+        "at 4 s: the answer to GET http://x/x of 1 s was neither read to its end nor closed",
         servers=(server,),
     ):
         for one in (server, other):

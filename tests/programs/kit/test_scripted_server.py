@@ -893,3 +893,44 @@ async def test_what_is_optional_may_be_left_or_stay_away(
     server.on_submit(job("completed"))
     with pytest.raises(ScriptNotFollowed, match="for a submission that never came"):
         server.check()
+
+
+async def test_another_place_is_one_that_nothing_is_scripted_for(
+    library: ModuleType, autojump_clock: MockClock
+) -> None:
+    """Another host, another port, another scheme, and what only begins alike."""
+    server = ScriptedServer()
+    server.add(job("completed"))
+    places = [
+        *("http://elsewhere.test", "http://vtrio.test:81", "https://vtrio.test"),
+        "http://vtrio.testing",
+    ]
+    for place in places:
+        with pytest.raises(JobNotFound):
+            await server.client(library=library, base_url=place).get_job("j1")
+    with pytest.raises(ScriptNotFollowed) as caught:
+        server.check()
+    for place in places:
+        assert f"  GET {place}/v1/translations/j1 at 0 s" in str(caught.value)
+
+
+async def test_a_server_may_lie_below_a_path(
+    library: ModuleType, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """All of the wire is there, and nothing beside it."""
+    server = ScriptedServer(url="https://dubbing.test/api/")
+    server.on_submit(job("pending", "completed"))
+    client = server.client(library=library)
+    done = await client.wait(await client.submit(io.BytesIO(b"video"), "pt"))
+    await client.download(done, tmp_path / "out.mp4")
+    assert (tmp_path / "out.mp4").read_bytes() == b"video"
+    assert {e.path for e in server.exchanges} == {
+        *("/v1/translations", "/v1/translations/j1", "/v1/translations/j1/video")
+    }
+    assert server.exchanges[0].url == "https://dubbing.test/api/v1/translations"
+    server.check()
+    beside = server.client(library=library, base_url="https://dubbing.test")
+    with pytest.raises(JobNotFound):
+        await beside.get_job("j1")
+    with pytest.raises(ValueError, match="must be an http:// or https:// address"):
+        ScriptedServer(url="dubbing.test")

@@ -378,7 +378,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: server().route(NUMBER), "answer=1.5 is not allowed: must be what respon"),
     (
         lambda: server().route(refused(), path="x"),
-        "path='x' is not allowed: must begin with a slash",
+        "path='x' is not allowed: must begin with a slash, or",
     ),
     (
         lambda: respond(body=iter([b"x"])),
