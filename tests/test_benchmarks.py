@@ -249,6 +249,7 @@ def test_every_workload_is_measured(tmp_path: Path) -> None:
 # --- testkit ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_hour_is_measured_beside_an_empty_test(tmp_path: Path) -> None:
     """Both run in a pytest of their own, in turns."""
     file = tmp_path / "found.json"

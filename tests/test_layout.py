@@ -12,7 +12,15 @@ ROOT = Path(__file__).parent.parent / "vtrio"
 RINGS = ("rules", "engine", "edges", "programs")
 HOMES = {
     "rules": (
-        *("_arguments", "_checks", "_distributions", "_errors", "_job", "_names"),
+        *(
+            "_arguments",
+            "_checks",
+            "_distributions",
+            "_errors",
+            "_job",
+            "_lazy",
+            "_names",
+        ),
         *("_receipt", "_session", "_source", "_version", "schedules"),
     ),
     "engine": ("_callbacks", "_poller", "_runs", "_threads", "_watching"),

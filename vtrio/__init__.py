@@ -7,8 +7,9 @@ public interface; they are imported when they are first touched, so that
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ._lazy import importer
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -67,21 +68,8 @@ _HOMES = {
     "client": ("VideoTranslationClient",),
     "schedules": ("Exponential", "Fixed", "Learned", "Schedule"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = sorted(["__version__", *_HOME_OF])  # noqa: PLE0605 - read from one table
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first touched (PEP 562)."""
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module 'vtrio' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f".{home}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__, _names = importer(__name__, _HOMES)
+__all__ = sorted(["__version__", *_names])  # noqa: PLE0605 - read from one table
 
 
 def __dir__() -> list[str]:

@@ -14,7 +14,9 @@ and servers of your own. The names are imported when they are first touched.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import importer
 
 if TYPE_CHECKING:
     from ._chance import Steady as Steady
@@ -79,21 +81,8 @@ _HOMES = {
     "_sources": ("ScriptedSource",),
     "_timeline": ("Exchange", "Kind", "ScriptNotFollowed"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605 - read from one table
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first touched (PEP 562)."""
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module 'vtrio.testing' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f".{home}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__, _names = importer(__name__, _HOMES)
+__all__ = list(_names)
 
 
 def __dir__() -> list[str]:

@@ -37,7 +37,7 @@ class Planned:
             return False
         if self.job_id is not None and exchange.job_id != self.job_id:
             return False
-        if self.times is not None and self.hits >= self.times:
+        if self.hits == self.times:
             return False
         if self.skip:
             self.skip -= 1
@@ -48,13 +48,9 @@ class Planned:
     @property
     def missing(self) -> str | None:
         """Say what did not come about."""
-        if self.optional or self.hits >= (1 if self.times is None else self.times):
-            return None
         when = f" from {self.at:g} s" if self.at else ""
         when += "" if self.until == math.inf else f" to {self.until:g} s"
-        if self.times is None:
-            return f"fault {self.fault!r}{when}: no request met it"
-        return f"fault {self.fault!r}{when}: {self.hits} of {self.times} times"
+        return _missing(self, f"fault {self.fault!r}{when}")
 
 
 @dataclass(slots=True)
@@ -74,7 +70,7 @@ class Route:
             return False
         if self.path not in {None, exchange.path}:
             return False
-        if self.times is not None and self.hits >= self.times:
+        if self.hits == self.times:
             return False
         self.hits += 1
         return True
@@ -82,9 +78,14 @@ class Route:
     @property
     def missing(self) -> str | None:
         """Say what did not come about."""
-        if self.optional or self.hits >= (1 if self.times is None else self.times):
-            return None
-        which = f"{self.method or 'any'} {self.path or 'request'}"
-        if self.times is None:
-            return f"route for {which}: no request met it"
-        return f"route for {which}: {self.hits} of {self.times} times"
+        return _missing(
+            self, f"route for {self.method or 'any'} {self.path or 'request'}"
+        )
+
+
+def _missing(plan: Planned | Route, name: str) -> str | None:
+    if plan.optional or plan.hits >= (1 if plan.times is None else plan.times):
+        return None
+    if plan.times is None:
+        return f"{name}: no request met it"
+    return f"{name}: {plan.hits} of {plan.times} times"

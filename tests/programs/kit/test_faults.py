@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tracemalloc
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -28,11 +27,7 @@ from vtrio import (
     WaitTimeout,
 )
 from vtrio.testing import (
-    Cut,
-    Exchange,
     Fault,
-    Pause,
-    Reply,
     ScriptedServer,
     after,
     asks_to_wait,
@@ -47,7 +42,6 @@ from vtrio.testing import (
     not_found,
     refused,
     reset,
-    respond,
     says,
     server_error,
     too_many,
@@ -55,10 +49,9 @@ from vtrio.testing import (
     wrong_length,
 )
 
-VIDEO = bytes(range(256)) * 1024  # four pieces of 64 KiB
 LENGTH = 275  # bytes of the document of `job("running")`
 
-# The fault, the error of ours, when the wait asks again, what the timeline tells.
+
 TRANSIENT: list[tuple[Fault, type[RemoteError], float, str]] = [
     (refused(), Unreachable, 10, "connection refused"),
     (reset(), Unreachable, 10, "connection reset"),
@@ -96,14 +89,20 @@ TRANSIENT: list[tuple[Fault, type[RemoteError], float, str]] = [
     (wrong_length(by=-10_000), BadAnswer, 10, "200 running, told as 0 B"),
     (gzip_bomb(megabytes=2), BadAnswer, 10, "200 gzip bomb"),
 ]
+
+
 FINAL: list[tuple[Fault, type[RemoteError], str]] = [
     (not_found(), JobNotFound, "404"),
     (html(403), Unauthorized, "403 HTML"),
     (html(400), Refused, "400 HTML"),
 ]
+
+
 each_transient = pytest.mark.parametrize(
     ("fault", "error", "again", "told"), TRANSIENT, ids=[repr(t[0]) for t in TRANSIENT]
 )
+
+
 each_final = pytest.mark.parametrize(
     ("fault", "error", "told"), FINAL, ids=[repr(f[0]) for f in FINAL]
 )
@@ -206,10 +205,9 @@ async def test_a_submission_that_fails_can_be_made_again(
     server.check()
 
 
-# --- hints ----------------------------------------------------------------------
-
-
 HINTS = [too_many(retry_after=30), busy(retry_after=30), asks_to_wait(30)]
+
+
 DATES = [
     too_many(retry_after=30, as_date=True),
     busy(retry_after=30, as_date=True),
@@ -255,9 +253,6 @@ async def test_every_answer_can_ask_to_wait(
     talk = server.add(job("pending", after(40, "completed")))
     await patient(server, library).wait(talk.id)
     assert talk.asked_at == [0.0, 17.0, 34.0, 51.0]
-
-
-# --- hangs and drips ------------------------------------------------------------
 
 
 async def test_a_hung_poll_is_given_up_and_the_wait_goes_on(
@@ -313,9 +308,6 @@ async def test_a_drip_within_the_request_timeout_is_an_answer(
     assert talk.asked_at == pytest.approx([0.0, 10.0, 22.1], abs=1e-9)
 
 
-# --- a gzip bomb ----------------------------------------------------------------
-
-
 async def test_a_gzip_bomb_stays_small(
     library: ModuleType, autojump_clock: MockClock
 ) -> None:
@@ -344,9 +336,6 @@ async def test_a_gzip_bomb_is_sound(
     answer = await server.http(library).get("/status")
     assert answer.content == bytes(3 * 2**20)
     assert int(answer.headers["content-length"]) < 2**14
-
-
-# --- another word ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("word", ["asleep", "pending", "queued"])
@@ -396,9 +385,6 @@ async def test_a_job_may_never_end(autojump_clock: MockClock) -> None:
     server.check()
 
 
-# --- 404 just after the submission ----------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("pause", "asked_at"),
     [(1, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]), (5, [5.0, 10.0])],
@@ -433,318 +419,6 @@ async def test_a_job_that_stays_unknown_is_not_there(
     with pytest.raises(JobNotFound):
         await client.wait(submitted)
     assert server.asked_at == [2.0, 4.0, 6.0]
-
-
-# --- where and when a fault strikes ---------------------------------------------
-
-
-async def outcomes(
-    server: ScriptedServer, *, until: int, every: float = 10
-) -> list[bool]:
-    """Ask about `j1` in even steps, and tell which questions failed."""
-    failed = []
-    for _ in range(until):
-        try:
-            await server.client().get_job("j1")
-        except Unreachable:
-            failed.append(True)
-        else:
-            failed.append(False)
-        await trio.sleep(every)
-    return failed
-
-
-@pytest.mark.parametrize(
-    ("when", "struck"),
-    [
-        ({}, [0, 1, 2, 3, 4, 5]),
-        ({"at": 20}, [2, 3, 4, 5]),
-        ({"at": 20, "lasting": 20}, [2, 3]),
-        ({"lasting": 20.5}, [0, 1, 2]),
-        ({"times": 2}, [0, 1]),
-        ({"skip": 3}, [3, 4, 5]),
-        ({"times": 1, "skip": 4}, [4]),
-        ({"at": 10, "skip": 1, "times": 2}, [2, 3]),
-        ({"to": "poll", "about": "j1", "times": 1}, [0]),
-        ({"to": "result", "optional": True}, []),
-        ({"about": "j2", "optional": True}, []),
-    ],
-    ids=repr,
-)
-async def test_a_fault_strikes_when_it_was_told_to(
-    when: dict[str, Any], struck: list[int], autojump_clock: MockClock
-) -> None:
-    """From an instant on, for so long, so often, after so many."""
-    server = ScriptedServer()
-    server.add(job("running"))
-    server.fault(refused(), **when)
-    failed = await outcomes(server, until=6)
-    assert [n for n, did in enumerate(failed) if did] == struck
-    server.check()
-
-
-async def test_a_fault_strikes_the_kind_that_it_is_for(
-    tmp_path: Path, library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """Each call of the client meets its own fault, once."""
-    server = ScriptedServer()
-    server.on_submit(job("running", after(30, "completed")))
-    server.fault(reset(), to="submission", times=1)
-    server.fault(server_error(), to="poll", times=1)
-    server.fault(html(), to="cancel", times=1)
-    server.fault(hung_up(), to="result", times=1)
-    client = patient(server, library)
-    with pytest.raises(Unreachable):
-        await client.submit(io.BytesIO(b"video"), "pt")
-    talk = await client.submit(io.BytesIO(b"video"), "pt")
-    with pytest.raises(ServerBusy):
-        await client.get_job(talk)
-    with pytest.raises(BadAnswer):
-        await client.cancel(talk)
-    done = await client.wait(talk)
-    await client.download(done, tmp_path / "out")
-    assert [(e.kind, e.at) for e in server.exchanges] == [
-        ("submission", 0.0),
-        ("submission", 0.0),
-        ("poll", 0.0),
-        ("cancel", 0.0),
-        ("poll", 10.0),
-        ("poll", 20.0),
-        ("poll", 30.0),
-        ("result", 30.0),
-        ("result", 30.5),
-    ]
-    server.check()
-
-
-async def test_a_fault_may_be_about_one_job(autojump_clock: MockClock) -> None:
-    """The other job never meets it."""
-    server = ScriptedServer()
-    one = server.add(job("running", after(25, "completed")))
-    other = server.add(job("running", after(5, "completed")))
-    server.fault(busy(retry_after=12), about=one, at=5, lasting=10)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(patient(server).wait, one.id)
-        nursery.start_soon(patient(server).wait, other.id)
-    assert one.asked_at == [0.0, 10.0, 22.0, 32.0]
-    assert other.asked_at == [0.0, 10.0]
-    server.check()
-
-
-async def test_the_first_of_two_faults_strikes(autojump_clock: MockClock) -> None:
-    """One that is used up, or not yet due, leaves the request to the next."""
-    server = ScriptedServer()
-    talk = server.add(job("running", after(25, "completed")))
-    server.fault(refused(), times=1)
-    server.fault(html(), at=5, times=1)
-    server.fault(busy(), times=1)
-    await patient(server).wait(talk.id)
-    assert [poll.outcome for poll in talk.polls] == [
-        "connection refused",
-        "200 HTML",
-        "503",
-        "200 completed",
-    ]
-
-
-async def test_a_step_may_be_a_fault_from_an_age_on(
-    library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """It holds until the next step, for this job alone."""
-    server = ScriptedServer()
-    talk = server.add(
-        job("running", after(5, busy(retry_after=13)), after(30, "completed")), age=2
-    )
-    await patient(server, library).wait(talk.id)
-    assert talk.asked_at == [0.0, 10.0, 23.0, 36.0]
-    assert [poll.outcome for poll in talk.polls] == [
-        "200 running",
-        "503 Retry-After: 13",
-        "503 Retry-After: 13",
-        "200 completed",
-    ]
-    server.check()
-
-
-async def test_a_step_may_be_a_fault_for_one_question(
-    library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """Each fault of a script is met once, in order, and the job stands as before."""
-    server = ScriptedServer()
-    talk = server.add(
-        job("running", refused(), says("asleep"), truncated(), hang(), "completed")
-    )
-    heard: list[str] = []
-    await patient(server, library).wait(talk.id, on_update=heard.append)
-    assert heard == ["running", "asleep", "completed"]
-    assert talk.asked_at == [0.0, 10.0, 20.0, 30.0, 40.0, 54.0]
-    server.check()
-
-
-async def test_a_fault_of_the_server_leaves_a_script_where_it_is(
-    autojump_clock: MockClock,
-) -> None:
-    """A question whose answer was not heard is not one that the script counts."""
-    server = ScriptedServer()
-    talk = server.add(job("pending", "running", "completed"))
-    server.fault(truncated(), times=2, skip=1)
-    heard: list[str] = []
-    await patient(server).wait(talk.id, on_update=heard.append)
-    assert heard == ["pending", "running", "completed"]
-    assert talk.asked_at == [0.0, 10.0, 20.0, 30.0, 40.0]
-
-
-# --- downloads ------------------------------------------------------------------
-
-
-async def test_an_expired_link_is_survived(
-    tmp_path: Path, library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """The client asks for the job anew, and follows the fresh link."""
-    server = ScriptedServer()
-    talk = server.add(job("running", "completed"), video=VIDEO)
-    server.fault(expired_link(), times=1)
-    client = patient(server, library)
-    done = await client.wait(talk.id)
-    await client.download(done, tmp_path / "out")
-    assert (tmp_path / "out").read_bytes() == VIDEO
-    assert [(e.target, e.outcome) for e in server.exchanges[2:]] == [
-        ("/v1/translations/j1/video", "403 expired link"),
-        ("/v1/translations/j1", "200 completed"),
-        ("/v1/translations/j1/video?link=2", "200 262144 bytes"),
-    ]
-    # The old link leads nowhere from now on.
-    assert (await server.http(library).get(server.exchanges[2].target)).status_code == (
-        403
-    )
-    server.check()
-
-
-async def test_a_link_that_expires_every_time_is_refused(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    """A second fresh link is not tried."""
-    server = ScriptedServer()
-    talk = server.add(job("completed"))
-    server.fault(expired_link())
-    client = patient(server)
-    done = await client.wait(talk.id)
-    with pytest.raises(Unauthorized):
-        await client.download(done, tmp_path / "out")
-    assert len(server.exchanges) == 4
-
-
-@pytest.mark.parametrize(
-    ("fault", "at"),
-    [(reset(after_bytes=100_000), 0.5), (hang(after_bytes=100_000), 30.5)],
-    ids=repr,
-)
-async def test_a_download_that_breaks_is_gone_on_with(
-    fault: Fault,
-    at: float,
-    tmp_path: Path,
-    library: ModuleType,
-    autojump_clock: MockClock,
-) -> None:
-    """With a range, from the byte where it broke, half a second later."""
-    server = ScriptedServer()
-    talk = server.add(job("completed"), video=VIDEO)
-    server.fault(fault, to="result", times=1)
-    client = patient(server, library)
-    done = await client.wait(talk.id)
-    await client.download(done, tmp_path / "out")
-    assert (tmp_path / "out").read_bytes() == VIDEO
-    first, second = server.exchanges[1:]
-    assert (first.at, second.at) == (0.0, at)
-    assert first.outcome == f"200 262144 bytes, then {str(fault).partition('(')[0]}"
-    assert "range" not in first.headers
-    assert second.headers["range"] == "bytes=100000-"
-    assert second.outcome == "206 162144 bytes"
-
-
-async def test_a_download_that_brings_nothing_is_given_up(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    """After six tries, each pause twice the last."""
-    server = ScriptedServer()
-    talk = server.add(job("completed"))
-    server.fault(refused(), to="result")
-    client = patient(server)
-    done = await client.wait(talk.id)
-    with pytest.raises(Unreachable):
-        await client.download(done, tmp_path / "out")
-    tries = [e.at for e in server.exchanges if e.kind == "result"]
-    assert tries == [0.0, 0.5, 1.5, 3.5, 7.5, 15.5]
-
-
-async def test_a_dripping_download_comes_whole(
-    tmp_path: Path, library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """However long it takes, as long as bytes come."""
-    server = ScriptedServer()
-    talk = server.add(job("completed"), video=b"0123456789")
-    server.fault(drip(interval=29), to="result")
-    client = patient(server, library)
-    done = await client.wait(talk.id)
-    await client.download(done, tmp_path / "out")
-    assert (tmp_path / "out").read_bytes() == b"0123456789"
-    assert trio.current_time() == 290.0
-
-
-# --- answers of one's own -------------------------------------------------------
-
-
-async def test_a_fault_of_ones_own_is_taken(autojump_clock: MockClock) -> None:
-    """Whatever is a `Fault` strikes as the kit's own do."""
-
-    class Teapot(Fault):
-        def spoil(self, right: Any, wall: Any) -> Reply:
-            return respond(418, body=f"{wall:%H:%M:%S} {right().status}")
-
-    server = ScriptedServer()
-    talk = server.add(job("running"))
-    server.fault(Teapot())
-    await trio.sleep(3723)
-    with pytest.raises(Refused, match="418"):
-        await server.client().get_job(talk.id)
-    answer = await server.http().get(f"/v1/translations/{talk.id}")
-    assert (answer.status_code, answer.text) == (418, "01:02:03 200")
-
-
-@pytest.mark.parametrize(
-    ("cut", "error"),
-    [
-        (Cut.REFUSED, "ConnectError"),
-        (Cut.RESET, "ReadError"),
-        (Cut.HUNG_UP, "RemoteProtocolError"),
-    ],
-)
-async def test_a_body_may_break_between_its_pieces(
-    cut: Cut, error: str, library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """As the HTTP library would tell of it, after the bytes that came."""
-    server = ScriptedServer()
-
-    def answer(exchange: Exchange) -> Reply:
-        return respond(body=[b"begun", b"", Pause(3), cut])
-
-    server.route(answer)
-    async with server.http(library).stream("GET", "/x?y=1") as reply:
-        pieces = reply.aiter_raw()
-        assert await anext(pieces) == b"begun"
-        with pytest.raises(getattr(library, error)):
-            await anext(pieces)
-    assert server.exchanges[0].ended_at == trio.current_time() == 3.0
-
-
-async def test_a_pause_may_come_before_the_head(
-    library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """And the timeline tells the status that came after it."""
-    server = ScriptedServer()
-    server.route(Reply(status=204, before=(Pause(3),)))
-    assert (await server.http(library).get("/")).status_code == 204
-    assert str(server.exchanges[0]) == ("       0.000  GET  /  ->  204  (took 3.000 s)")
 
 
 def test_faults_read_as_they_are_written() -> None:

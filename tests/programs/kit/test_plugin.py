@@ -223,7 +223,9 @@ def test_the_list_for_the_tools_is_the_list_of_the_program() -> None:
         for alias in node.names
     }
     assert sorted(told, key=str) == vtrio.testing.__all__
-    assert told == vtrio.testing._HOME_OF
+    assert told == {
+        name: home for home, names in vtrio.testing._HOMES.items() for name in names
+    }
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -16,34 +15,23 @@ from trio.testing import MockClock
 
 from vtrio import (
     BadAnswer,
-    Fixed,
     Job,
     JobCancelled,
     JobNotFound,
     JobStatus,
     Refused,
-    RequestTimedOut,
-    ServerBusy,
     TransientError,
     Unauthorized,
     Unreachable,
     VideoTranslationClient,
-    WaitTimeout,
 )
 from vtrio.testing import (
-    URL,
     Exchange,
     Fault,
-    Invariants,
-    Kind,
-    Pause,
     Reply,
     ScriptedServer,
-    ScriptNotFollowed,
-    Steady,
     after,
     drawn,
-    drip,
     expired_link,
     hang,
     hung_up,
@@ -121,18 +109,6 @@ def test_a_status_path_without_an_id_is_refused() -> None:
         ScriptedServer(status_path="/status")
 
 
-@pytest.mark.parametrize("piece", ["text", 5, None])
-async def test_a_piece_that_is_none_is_refused(
-    piece: object, library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """Else it would be missing from the body without a word."""
-    server = ScriptedServer()
-    server.route(respond(body=[b"a", piece]))  # type: ignore[list-item]
-    with pytest.raises(ValueError, match=f"piece={piece!r} is not allowed: must be by"):
-        await server.http(library).get("/")
-    assert server.in_flight == 0
-
-
 async def test_a_fault_on_a_route_spoils_the_right_answer(
     autojump_clock: MockClock,
 ) -> None:
@@ -167,47 +143,10 @@ async def test_what_a_route_gives_must_be_an_answer(
         await server.client().get_job("j1")
 
 
-async def test_an_answer_that_takes_too_long_is_given_up(
-    library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """Its first byte must come within the read timeout, as on a socket."""
-    server = ScriptedServer(latency=40)
-    server.on_submit(job("completed"))
-    with pytest.raises(RequestTimedOut):
-        await server.client(library=library).submit(io.BytesIO(b"video"), "pt")
-    assert trio.current_time() == 30.0
-
-    async def slow(exchange: Exchange) -> Reply:
-        await trio.sleep(31)
-        return respond()
-
-    server.latency = 0.0
-    server.route(slow, path="/slow")
-    with pytest.raises(library.ReadTimeout):
-        await server.http(library).get("/slow", timeout=30)
-    assert trio.current_time() == 60.0
-    assert [e.ended_at for e in server.exchanges] == [30.0, 60.0]
-    assert server.in_flight == 0
-
-
-async def test_an_answer_may_take_as_long_as_the_read_timeout(
-    library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """A pause of exactly the limit is within it, and between pieces it begins anew."""
-    server = ScriptedServer(latency=29)
-    server.route(respond(body=[b"a", Pause(30), b"b", Pause(30.5), b"c"]))
-    with pytest.raises(library.ReadTimeout):
-        await server.http(library).get("/", timeout=30)
-    assert trio.current_time() == 89.0
-
-
 async def submit(client: VideoTranslationClient, **settings: Any) -> Job:
     """Submit a small video."""
     given = {"to": "pt", **settings}
     return await client.submit(io.BytesIO(given.pop("video", b"video")), **given)
-
-
-# --- submissions ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -323,9 +262,6 @@ async def test_a_submission_without_a_key_makes_a_job_each_time(
     assert {answer.status_code for answer in answers} == {202}
 
 
-# --- cancelling, results, keys --------------------------------------------------
-
-
 async def test_a_job_is_cancelled_once_and_only_while_it_runs(
     library: ModuleType, autojump_clock: MockClock
 ) -> None:
@@ -435,28 +371,6 @@ async def test_an_api_key_is_asked_for_everywhere_but_at_status(
     assert (await right.get_job("j1")).status == "completed"
 
 
-# --- what was asked -------------------------------------------------------------
-
-
-async def test_an_exchange_is_written_down_whole(
-    library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """Where it went, what it said, when it began and ended, and what came."""
-    server = ScriptedServer(latency=0.5)
-    server.route(respond(json={"ok": True}), method="POST", path="/x")
-    await trio.sleep(1)
-    headers = {"X-Own": "é".encode("latin-1")}
-    await server.http(library).post("/x?y=1", content=b"body", headers=headers)
-    (exchange,) = server.exchanges
-    assert (exchange.method, exchange.target, exchange.path) == ("POST", "/x?y=1", "/x")
-    assert (exchange.url, exchange.body) == (f"{URL}/x?y=1", b"body")
-    assert exchange.headers["x-own"] == "é"
-    assert (exchange.at, exchange.ended_at) == (1.0, 1.5)
-    assert (exchange.kind, exchange.job_id) == (Kind.OTHER, None)
-    assert exchange.outcome == "200"
-    assert repr(server) == "<ScriptedServer http://vtrio.test: 0 jobs, 1 requests>"
-
-
 async def test_routes_answer_for_the_wire(autojump_clock: MockClock) -> None:
     """The first that fits, by method and path, with a function of one's own or not."""
     server = ScriptedServer()
@@ -479,240 +393,6 @@ async def test_routes_answer_for_the_wire(autojump_clock: MockClock) -> None:
     server.check()
 
 
-async def test_what_nothing_was_scripted_for_is_told(
-    autojump_clock: MockClock,
-) -> None:
-    """An unknown job, a strange place, a wrong method, a submission too many."""
-    server = ScriptedServer()
-    client = server.client()
-    with pytest.raises(JobNotFound):
-        await client.get_job("nobody")
-    with pytest.raises(JobNotFound):
-        await client.get_status()
-    await trio.sleep(2.5)
-    for method in ("get", "delete"):
-        answer = await getattr(server.http(), method)("/v1/translations/j1/cancel")
-        assert answer.status_code == 404
-    with pytest.raises(ServerBusy, match=r"call on_submit\(job\(...\)\)"):
-        await submit(client)
-    with pytest.raises(ScriptNotFollowed) as caught:
-        server.check()
-    assert str(caught.value) == (
-        "the script was not followed: GET /v1/translations/nobody\n"
-        "nothing was scripted for:\n"
-        "  GET /v1/translations/nobody at 0 s\n"
-        "  GET /status at 0 s\n"
-        "  GET /v1/translations/j1/cancel at 2.5 s\n"
-        "  DELETE /v1/translations/j1/cancel at 2.5 s\n"
-        "  POST /v1/translations at 2.5 s\n"
-        f"what happened:\n{server.timeline()}"
-    )
-
-
-async def test_what_was_scripted_and_never_came_is_told(
-    autojump_clock: MockClock,
-) -> None:
-    """Steps, faults and submissions, with how far things came."""
-    server = ScriptedServer()
-    talk = server.add(job("pending", after(5, "running"), after(60, refused())))
-    server.add(job("running", "completed"), id="b")
-    server.add(job("running", "completed"), id="c", optional=True)
-    server.on_submit(job("running"), drawn("fixed:1"))
-    server.fault(says("asleep"), at=30, lasting=10)
-    server.fault(refused(), times=2)
-    server.fault(refused(), times=2, about=talk, optional=True)
-    server.fault(truncated(), at=90)
-    client = server.client(schedule=Fixed(4))
-    with pytest.raises(WaitTimeout):
-        await client.wait(talk.id, max_attempts=3)
-    with pytest.raises(ScriptNotFollowed) as caught:
-        server.check()
-    assert str(caught.value) == (
-        "the script was not followed: after(5, 'running'), after(60, refused()) of job"
-        " j1; the last question came at 8 s\n"
-        "never reached:\n"
-        "  after(5, 'running'), after(60, refused()) of job j1; the last question came"
-        " at 8 s\n"
-        "  'running', 'completed' of job b; nobody asked about it\n"
-        "  fault says('asleep') from 30 s to 40 s: no request met it\n"
-        "  fault truncated() from 90 s: no request met it\n"
-        "  job('running'), scripted for a submission that never came\n"
-        f"what happened:\n{server.timeline()}"
-    )
-
-
-async def test_a_fault_that_struck_too_seldom_is_told(
-    autojump_clock: MockClock,
-) -> None:
-    """With how often it did."""
-    server = ScriptedServer()
-    server.add(job("running"))
-    server.fault(hung_up(), times=3, lasting=50)
-    with pytest.raises(Unreachable):
-        await server.client().get_job("j1")
-    with pytest.raises(
-        ScriptNotFollowed, match=r"fault hung_up\(\) to 50 s: 1 of 3 times"
-    ):
-        server.check()
-
-
-async def test_whoever_asked_has_come_to_the_first_step(
-    autojump_clock: MockClock,
-) -> None:
-    """A server that refuses all is no script that was not followed."""
-    server = ScriptedServer()
-    talk = server.add(job("running"))
-    server.fault(refused())
-    with pytest.raises(WaitTimeout):
-        await server.client().wait(talk.id, max_attempts=4)
-    server.check()
-
-
-async def test_a_timeline_tells_requests_and_turns(autojump_clock: MockClock) -> None:
-    """A line each, in the order of time; what waits still, and what was given up."""
-    server = ScriptedServer(latency=0.25)
-    server.on_submit(job("pending", after(2, "running"), after(7, "completed")))
-    server.fault(hang(), at=1, to="poll", times=1)
-    client = server.client(schedule=Fixed(3), request_timeout=1)
-    talk = await submit(client)
-    await client.wait(talk)
-    with trio.move_on_after(0.125):
-        await client.cancel(talk)
-    assert server.timeline() == (
-        "     seconds\n"
-        "       0.000  POST /v1/translations  ->  202 pending  (took 0.250 s)\n"
-        "       2.000       job j1 is running\n"
-        "       3.250  GET  /v1/translations/j1  ->  no answer  (took 1.000 s)\n"
-        "       7.000       job j1 is completed\n"
-        "       7.250  GET  /v1/translations/j1  ->  200 completed  (took 0.250 s)\n"
-        "       7.500  POST /v1/translations/j1/cancel  ->  given up while it waited"
-        "  (took 0.125 s)"
-    )
-
-
-async def test_a_long_timeline_is_cut_in_the_middle(autojump_clock: MockClock) -> None:
-    """Its beginning and its end are what one looks for."""
-    server = ScriptedServer()
-    talk = server.add(job("running", after(100, "completed")))
-    await server.client(schedule=Fixed(1)).wait(talk.id)
-    lines = server.timeline().splitlines()
-    assert len(lines) == 1 + 30 + 1 + 30
-    assert lines[30].startswith("      29.000  GET")
-    assert lines[31] == "         ...  42 more"
-    assert lines[32].startswith("      72.000  GET")
-    assert lines[-2] == "     100.000       job j1 is completed"
-    assert lines[-1].endswith("->  200 completed")
-
-
-async def test_a_job_tells_what_was_asked_about_it(autojump_clock: MockClock) -> None:
-    """And the server what was asked of all."""
-    server = ScriptedServer()
-    one, two = server.add(job("running")), server.add(job("running"))
-    for at, talk in ((0, one), (1, two), (3, one)):
-        await trio.sleep_until(at)
-        await server.client().get_job(talk.id)
-    assert (one.asked_at, two.asked_at) == ([0.0, 3.0], [1.0])
-    assert server.asked_at == [0.0, 1.0, 3.0]
-    assert server.polls == server.exchanges
-    assert one.polls == (server.polls[0], server.polls[2])
-    assert repr(one) == "<ScriptedJob j1: 2 polls>"
-    assert [each.id for each in server.jobs()] == ["j1", "j2"]
-
-
-# --- clocks, clients, cancelling ------------------------------------------------
-
-
-async def test_it_works_on_a_real_clock_too() -> None:
-    """Instants count from when it is first used."""
-    server = ScriptedServer()
-    talk = server.add(job("running", after(0.01, "completed")))
-    await server.client(schedule=Fixed(0.005)).wait(talk.id)
-    assert 0 <= talk.asked_at[0] < talk.asked_at[-1] < 5
-    assert talk.asked_at[-1] >= 0.01
-    server.check()
-
-
-def test_a_job_may_be_scripted_before_the_run() -> None:
-    """On a real clock its first question is the beginning."""
-    server = ScriptedServer()
-    talk = server.add(job("running", "completed"))
-
-    async def wait() -> None:
-        await server.client(schedule=Fixed(0.001)).wait(talk.id)
-
-    trio.run(wait)
-    assert talk.asked_at[0] == 0.0
-    assert 0 < talk.asked_at[1] < 5
-    server.check()
-
-
-async def test_it_refuses_a_real_clock_where_it_was_told_to() -> None:
-    """And says what to do about it."""
-    server = ScriptedServer(only_virtual_time=True)
-    server.add(job("running"))
-    with pytest.raises(RuntimeError, match="add pytest-trio's fixture autojump_clock"):
-        await server.client().wait("j1")
-    assert server.in_flight == 0
-
-
-async def test_clients_side_by_side_share_a_server(
-    library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """Two dozen of them, each with a job of its own."""
-    server = ScriptedServer(latency=0.125)
-    jobs = [server.add(job("running", after(n, "completed"))) for n in range(25)]
-    async with trio.open_nursery() as nursery:
-        for one in jobs:
-            client = server.client(library=library, schedule=Fixed(1))
-            nursery.start_soon(client.wait, one.id)
-    for n, one in enumerate(jobs):
-        # Asked every 1.125 s, until the first time at or after its end.
-        assert one.asked_at == [1.125 * k for k in range(-int(-n // 1.125) + 1)]
-    assert server.in_flight == 0
-    server.check()
-
-
-async def test_what_was_closed_is_not_given_again(
-    library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """Each HTTP client is a fresh one, and those of our clients are apart from them."""
-    server = ScriptedServer()
-    server.add(job("pending", "completed"))
-    for _ in range(2):
-        async with server.http(library) as http:
-            assert (await http.get("/status")).status_code == 200
-    assert await server.client(library=library).get_status() == "completed"
-
-
-async def test_silence_adds_up_until_bytes_come(
-    library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """Pause by pause, with the latency and what makes the answer, as on a socket."""
-
-    async def slow(exchange: Exchange) -> Reply:
-        await trio.sleep(4)
-        return respond(body=[b"a", Pause(4), b"", Pause(4), b"b"])
-
-    server = ScriptedServer(latency=5)
-    server.route(slow)
-    http = server.http(library)
-    for patience, bytes_at in ((8.5, None), (9.5, 17.0)):
-        began = trio.current_time()
-        if bytes_at is None:
-            with pytest.raises(library.ReadTimeout):
-                await http.get("/x", timeout=patience)
-            assert trio.current_time() - began == patience
-        else:
-            assert (await http.get("/x", timeout=patience)).text == "ab"
-            assert trio.current_time() - began == bytes_at
-    quick = ScriptedServer()
-    quick.route(respond(body=[b"a", Pause(4), Pause(4), b"b"]))
-    began = trio.current_time()
-    with pytest.raises(library.ReadTimeout):
-        await quick.http(library).get("/x", timeout=5)
-    assert trio.current_time() - began == 5
-
-
 async def test_a_submission_may_be_taken_without_a_word(
     library: ModuleType, autojump_clock: MockClock
 ) -> None:
@@ -731,63 +411,6 @@ async def test_a_submission_may_be_taken_without_a_word(
         assert [one.id for one in server.jobs()] == [again.id]
 
 
-async def test_where_nobody_listens_nothing_is_sent(
-    library: ModuleType, tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    """A refused connection takes no byte of an upload."""
-
-    class Untouched(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            raise AssertionError("it was read")
-
-    server = ScriptedServer()
-    server.fault(refused())
-    with pytest.raises(Unreachable):
-        await server.client(library=library).submit(Untouched(b"video"), "pt")
-
-
-async def test_a_job_without_end_is_not_asked_about_for_ever(
-    autojump_clock: MockClock,
-) -> None:
-    """Virtual time does not tire; after ten years somebody has made a mistake."""
-    server = ScriptedServer()
-    server.add(job("pending", after(5, "compelted")))
-    with pytest.raises(ScriptNotFollowed, match=r"job j1 stays 'compelted': .* no end"):
-        await server.client().wait("j1")
-    assert trio.current_time() > 10 * 365 * 86_400
-    server.add(job("running"))
-    with trio.move_on_after(30 * 86_400) as scope:
-        await server.client(schedule=Fixed(3600)).wait("j2")
-    assert scope.cancelled_caught
-
-
-async def test_too_many_questions_about_a_job_without_end_are_refused(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However little time they take."""
-    monkeypatch.setattr("vtrio.testing._jobs._MOST_POLLS", 50)
-    server = ScriptedServer()
-    server.add(job("running"))
-    with pytest.raises(ScriptNotFollowed, match="asked about 51 times in 250 s"):
-        await server.client(schedule=Fixed(5)).wait("j1")
-
-
-async def test_a_fault_of_a_script_that_met_nobody_is_told(
-    autojump_clock: MockClock,
-) -> None:
-    """A status may be passed by between two questions; a fault must strike."""
-    server = ScriptedServer()
-    server.add(
-        job("pending", after(20, "running"), after(80, hang()), after(100, "completed"))
-    )
-    await trio.sleep(10)
-    await server.client().get_job("j1")
-    await trio.sleep(100)
-    assert (await server.client().get_job("j1")).status is JobStatus.COMPLETED
-    with pytest.raises(ScriptNotFollowed, match=r"after\(80, hang\(\)\) of job j1"):
-        server.check()
-
-
 async def test_a_link_that_expires_in_the_middle_is_renewed(
     library: ModuleType, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -800,118 +423,6 @@ async def test_a_link_that_expires_in_the_middle_is_renewed(
     await server.client(library=library).download("j1", target)
     assert target.read_bytes() == b"v" * 5000
     server.check()
-
-
-@pytest.mark.parametrize("at", [n / 8 for n in range(40)])
-async def test_a_cancel_leaves_nothing_in_flight(
-    at: float, tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    """In a submission, a poll, a pause, a body, a download, or while it hangs."""
-    server = ScriptedServer(latency=0.25)
-    server.on_submit(job("running", after(2, "completed")))
-    server.fault(drip(interval=1 / 1024), to="poll", times=1)
-    server.fault(drip(interval=0.25), to="result", times=1)
-    server.fault(hang(), to="cancel")
-    client = server.client(schedule=Fixed(0.5))
-    with trio.move_on_at(at) as scope, Invariants(server):
-        done = await client.wait(await submit(client))
-        await client.download(done, tmp_path / "out")
-        await client.cancel(done)
-    assert scope.cancelled_caught
-    assert trio.current_time() == at
-    assert server.in_flight == 0
-    assert all(e.ended_at is not None for e in server.exchanges)
-
-
-async def test_a_body_comes_piece_by_piece(
-    library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """The first bytes can be read long before the last are due."""
-    server = ScriptedServer()
-    server.route(respond(body=[b"one", Pause(5), b"", b"two", Pause(60), b"three"]))
-    async with server.http(library).stream("GET", "/") as answer:
-        read = [
-            (trio.current_time(), data, server.in_flight)
-            async for data in answer.aiter_raw()
-        ]
-    assert read == [(0.0, b"one", 1), (5.0, b"two", 1), (65.0, b"three", 1)]
-    assert server.in_flight == 0
-
-
-async def test_bytes_beyond_the_length_are_not_read(
-    library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """As HTTP/1.1 has it; and what cannot be a length is none."""
-    server = ScriptedServer()
-    body = [b"12345", b"67890"]
-    server.route(respond(body=body, headers={"content-length": "7"}), path="/short")
-    server.route(respond(body=body, headers={"content-length": "much"}), path="/much")
-    http = server.http(library)
-    assert (await http.get("/short")).content == b"1234567"
-    assert (await http.get("/much")).content == b"1234567890"
-    assert server.in_flight == 0
-
-
-async def test_a_client_of_ones_own_can_be_built_on_the_transport(
-    library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """And closed; the transport has nothing to close."""
-    server = ScriptedServer()
-    server.add(job("completed"))
-    async with library.AsyncClient(transport=server.transport(library)) as http:
-        client = VideoTranslationClient(URL, http=http)
-        assert await client.get_status() == "completed"
-    assert server.asked_at == [0.0]
-
-
-async def test_chance_plays_no_part_in_the_waits_of_its_clients(
-    autojump_clock: MockClock,
-) -> None:
-    """Unless it is given one."""
-    server = ScriptedServer()
-    talk, other = server.add(job("running")), server.add(job("running"))
-    assert await server.client(max_attempts=5).get_status(talk.id) == "timeout"
-    assert talk.asked_at == [0.0, 1.0, 3.0, 7.0, 15.0]
-    client = server.client(max_attempts=5, rng=random.Random(1))
-    assert await client.get_status(other.id) == "timeout"
-    assert [at - 15 for at in other.asked_at] != talk.asked_at
-    assert {Steady().uniform(-1, 1) for _ in range(9)} == {0.0}
-
-
-async def test_what_is_optional_may_be_left_or_stay_away(
-    autojump_clock: MockClock,
-) -> None:
-    """A job that a program submits and gives up, and one that it never submits."""
-    server = ScriptedServer()
-    server.on_submit(
-        job("pending", after(9, "completed")), job("running"), optional=True
-    )
-    client = server.client()
-    with trio.move_on_after(5):
-        await client.wait(await client.submit(io.BytesIO(b"video"), "pt"))
-    server.check()
-    server.on_submit(job("completed"))
-    with pytest.raises(ScriptNotFollowed, match="for a submission that never came"):
-        server.check()
-
-
-async def test_another_place_is_one_that_nothing_is_scripted_for(
-    library: ModuleType, autojump_clock: MockClock
-) -> None:
-    """Another host, another port, another scheme, and what only begins alike."""
-    server = ScriptedServer()
-    server.add(job("completed"))
-    places = [
-        *("http://elsewhere.test", "http://vtrio.test:81", "https://vtrio.test"),
-        "http://vtrio.testing",
-    ]
-    for place in places:
-        with pytest.raises(JobNotFound):
-            await server.client(library=library, base_url=place).get_job("j1")
-    with pytest.raises(ScriptNotFollowed) as caught:
-        server.check()
-    for place in places:
-        assert f"  GET {place}/v1/translations/j1 at 0 s" in str(caught.value)
 
 
 async def test_a_server_may_lie_below_a_path(
