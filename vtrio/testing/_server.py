@@ -338,7 +338,7 @@ class ScriptedServer:
 
     @contextmanager
     def receive(
-        self, method: str, url: str, headers: dict[str, str]
+        self, method: str, url: str, headers: Mapping[str, str]
     ) -> Iterator[Exchange]:
         """Take in a request; its record is complete when its answer has ended."""
         # Below our address; in full where it is for another place.

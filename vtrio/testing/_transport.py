@@ -8,9 +8,9 @@ body as HTTP/1.1 does: what was said of its length counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -31,14 +31,13 @@ class _Transport:
         self._server = server
         self._library = library
         self._stream = _stream_class(library)
+        self._raw: list[tuple[bytes, bytes]] = []
+        self._headers: Mapping[str, str] = MappingProxyType({})
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send a request; the answer's body is still to come."""
         url = request.url
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in request.headers.raw
-        }
+        headers = self._read_headers(request.headers.raw)
         place = f"{url.scheme}://{url.netloc.decode('ascii')}"
         address = place + url.raw_path.decode("ascii")
         with self._server.receive(request.method, address, headers) as exchange:
@@ -48,7 +47,8 @@ class _Transport:
                 exchange.body = await request.aread()
             patience = _Patience(self._library, request)
             reply = await patience.hear(self._server.answer(exchange, fault))
-            await patience.wait(Pause(self._server.latency))
+            if self._server.latency:
+                await patience.wait(Pause(self._server.latency))
             exchange.outcome = str(reply)
             for piece in reply.before:
                 await patience.wait(piece)
@@ -66,6 +66,18 @@ class _Transport:
             return self._library.Response(
                 reply.status, headers=sent, stream=self._stream(body)
             )
+
+    def _read_headers(self, raw: list[tuple[bytes, bytes]]) -> Mapping[str, str]:
+        """Read headers. Those of most polls are alike, and kept once."""
+        if raw != self._raw:
+            self._raw = raw
+            self._headers = MappingProxyType(
+                {
+                    name.decode("latin-1").lower(): value.decode("latin-1")
+                    for name, value in raw
+                }
+            )
+        return self._headers
 
     async def aclose(self) -> None:
         """Close nothing: there is no connection."""
@@ -85,14 +97,18 @@ class _Patience:
         limits = request.extensions.get("timeout", {})
         read = limits.get("read")
         self._limit = math.inf if read is None else read
+        self._until = math.inf
         self.renew()
 
     def renew(self) -> None:
         """Take in that bytes have come: the silence is over."""
-        self._until = trio.current_time() + self._limit
+        if self._limit != math.inf:
+            self._until = trio.current_time() + self._limit
 
     async def hear(self, answer: Awaitable[Reply]) -> Reply:
         """Give what makes the answer no longer than its beginning may take."""
+        if self._limit == math.inf:  # nearly always: a poll has a limit as a whole
+            return await answer
         with trio.move_on_at(self._until):
             return await answer
         raise self._too_late()
