@@ -24,7 +24,9 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
 
-_log = logging.getLogger("vtrio.server.connections")
+from .logs import get_logger
+
+_log = get_logger("vtrio.server.connections")
 
 # A client that polls every 20 to 30 s keeps its connection; hypercorn's 5 s would
 # have it connect each time.
