@@ -376,7 +376,9 @@ class Running:
         await stream.send_all(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = b""
         while not answer.endswith(b"}"):
-            answer += await stream.receive_some()
+            piece = await stream.receive_some()
+            assert piece, "the connection was closed before the end of the answer"
+            answer += piece
         return answer
 
     async def complete(self, client: httpx.AsyncClient, video: bytes) -> str:
