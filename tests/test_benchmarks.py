@@ -51,7 +51,7 @@ def test_the_scenarios_are_listed() -> None:
 def test_a_scenario_writes_its_results_and_where_they_are_from(tmp_path: Path) -> None:
     """Versions, seed, machine and commit beside the figures."""
     file = tmp_path / "wait.json"
-    few = ["--polls", "20", "--runs", "1", "--starts", "1", "--deadline", "0.2"]
+    few = ["--polls", "20", "--runs", "1", "--starts", "1", "--deadline", "0.05"]
     table = benchmarks("wait", *few, "--json", str(file))
     assert "CPU of one poll" in table
     document = json.loads(file.read_text())
