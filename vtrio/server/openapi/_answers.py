@@ -83,7 +83,9 @@ def headers() -> Node:
             "For how long the answer was held at most", "^wait=[0-9]+$", required=False
         ),
         "Accept-Ranges": _header("That ranges of bytes can be asked for", "^bytes$"),
-        "Content-Range": _header("Which bytes these are", "^bytes [0-9]+-[0-9]+/[0-9]+$"),
+        "Content-Range": _header(
+            "Which bytes these are", "^bytes [0-9]+-[0-9]+/[0-9]+$"
+        ),
         "Unsatisfied-Range": _header("How many bytes there are", r"^bytes \*/[0-9]+$"),
         "Allow": _header("The methods that there are"),
         "WWW-Authenticate": _header("How to say who asks", "^Bearer"),

@@ -49,9 +49,7 @@ def openapi_document(limits: Limits, *, version: str, keys: bool) -> dict[str, A
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
-        "tags": [
-            {"name": name, "description": about} for name, about in _TAGS.items()
-        ],
+        "tags": [{"name": name, "description": about} for name, about in _TAGS.items()],
         "paths": _paths.paths(limits, keys=keys),
         "components": components,
     }

@@ -214,7 +214,9 @@ def _download(name: str, summary: str, content: Node) -> Node:
         takes=["job_id", "Range", "If-Range", "If-None-Match"],
         answers={
             "200": answer("All of it", content, also=told),
-            "206": answer("The bytes asked for", content, also=["Content-Range", *told]),
+            "206": answer(
+                "The bytes asked for", content, also=["Content-Range", *told]
+            ),
             "304": answer("It is what the client has", also=told),
         },
         refused=["unknown-job", "not-completed", "bad-range"],
@@ -231,7 +233,10 @@ def _events() -> Node:
         answers={
             "200": answer(
                 "The changes in order; as a stream if `Accept` asks for one",
-                {**of("JobEvents"), "text/event-stream": {"schema": {"type": "string"}}},
+                {
+                    **of("JobEvents"),
+                    "text/event-stream": {"schema": {"type": "string"}},
+                },
                 also=[*_CACHING, "Preference-Applied"],
             )
         },
@@ -254,7 +259,9 @@ def _server() -> Node:
                 of("Demonstration"),
             )
         },
-        "/healthz": {"get": _plain("health", "Tell that the server runs", of("Health"))},
+        "/healthz": {
+            "get": _plain("health", "Tell that the server runs", of("Health"))
+        },
         "/readyz": {
             "get": _plain(
                 "readiness",

@@ -79,7 +79,9 @@ def schemas(limits: Limits) -> Node:
         "Ids": _record({"ids": _list_of({"type": "string"}, least=1, most=limits.ids)}),
         "Submission": _submission(limits),
         "Health": _record({"status": {"const": "ok"}}),
-        "Demonstration": _record({"result": {"enum": ["pending", "completed", "error"]}}),
+        "Demonstration": _record(
+            {"result": {"enum": ["pending", "completed", "error"]}}
+        ),
         "Problem": _problem(),
     }
 
