@@ -11,6 +11,13 @@ import httpx
 import httpx2
 import pytest
 import trio
+from hypothesis import HealthCheck, settings
+
+# How long an example takes tells of the machine and of what else it does, not of us.
+settings.register_profile(
+    "untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("untimed")
 
 Answering = Callable[[trio.SocketStream, bytes], Awaitable[None]]
 StartServer = Callable[[Answering], Awaitable["BareServer"]]

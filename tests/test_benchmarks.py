@@ -46,12 +46,14 @@ def test_the_scenarios_are_listed() -> None:
     assert "wait" in listed
     assert "schedules" in listed
     assert "testkit" in listed
+    assert "server" in listed
+    assert "crash" in listed
 
 
 def test_a_scenario_writes_its_results_and_where_they_are_from(tmp_path: Path) -> None:
     """Versions, seed, machine and commit beside the figures."""
     file = tmp_path / "wait.json"
-    few = ["--polls", "20", "--runs", "1", "--starts", "1", "--deadline", "0.2"]
+    few = ["--polls", "20", "--runs", "1", "--starts", "1", "--deadline", "0.05"]
     table = benchmarks("wait", *few, "--json", str(file))
     assert "CPU of one poll" in table
     document = json.loads(file.read_text())
@@ -294,3 +296,80 @@ def test_every_job_of_a_day_is_asked_about_five_times(tmp_path: Path) -> None:
     assert (day["jobs"], day["polls"]) == (20, 100)
     assert day["seconds"]["median"] > 0
     assert "promise" not in day
+
+
+# --- server -------------------------------------------------------------------------
+
+FEW = {
+    "held": 10,
+    "held-within": 0.3,
+    "feed-jobs": 40,
+    "feed-within": 2.5,
+    "connections": 2,
+    "pairs": 1,
+    "seconds": 0.3,
+    "upload-mib": 4,
+    "upload-within": 0.5,
+    "memory-held": 20,
+    "bad": 6,
+}
+
+
+@pytest.mark.slow
+def test_every_part_of_the_server_is_measured(tmp_path: Path) -> None:
+    """With few of everything; what does not hang on speed holds for few too."""
+    file = tmp_path / "found.json"
+    few = [word for name, number in FEW.items() for word in (f"--{name}", number)]
+    table = benchmarks("server", *few, "--json", file)
+    assert "promised" in table
+    found = json.loads(file.read_text())["results"]["server"]
+    assert list(found) == [
+        *("promptness", "feed", "throughput", "submissions"),
+        *("upload", "memory", "clients"),
+    ]
+    assert found["promptness"]["lag_ms"]["p50"] > 0
+    feed = found["feed"]
+    assert (feed["lost"], feed["doubled"], feed["out_of_order"]) == (0, 0, 0)
+    assert feed["breaks"] >= 2
+    assert found["throughput"]["ratio"]["median"] > 0
+    submissions = found["submissions"]
+    assert submissions["after_sigkill"] == submissions["answered_202"] > 0
+    assert found["upload"]["seconds"] >= 0.45
+    assert found["memory"]["held"] == 20
+    assert found["clients"]["standing"] == 6
+    assert found["clients"]["stop"]["kept"]
+
+
+def test_a_part_of_the_server_is_known_by_name() -> None:
+    """Whoever asks for another is told which there are."""
+    done = run("server", "--part", "looks")
+    assert done.returncode == 2
+    assert "promptness" in done.stderr
+
+
+def test_nothing_held_is_too_little() -> None:
+    """There must be something to measure."""
+    done = run("server", "--held", 0)
+    assert done.returncode == 2
+    assert "--held must be above 0" in done.stderr
+
+
+# --- crash --------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_killed_server_is_looked_at_for_every_fault(tmp_path: Path) -> None:
+    """Two kills are few, and there is one figure for each way to go wrong."""
+    file = tmp_path / "found.json"
+    table = benchmarks("crash", "--kills", 2, "--jobs", 10, "--json", file)
+    assert "promised: all jobs completed, once: kept" in table
+    found = json.loads(file.read_text())["results"]["crash"]
+    assert (found["kills"], found["jobs"], found["completed"]) == (2, 10, 10)
+    assert found["kept"]
+
+
+def test_no_kills_are_too_few() -> None:
+    """A server that nobody kills loses nothing."""
+    done = run("crash", "--kills", 0)
+    assert done.returncode == 2
+    assert "--kills, --jobs and --tasks must be at least 1" in done.stderr

@@ -169,7 +169,7 @@ def test_the_set_ups_are_what_the_gate_runs() -> None:
     assert "README.md" in gate
     assert [code.count("\n") for code in SET_UPS] == [1, 1]
     assert SET_UPS[0].rstrip().endswith("vtrio demo")
-    assert SET_UPS[1].rstrip().endswith("pytest")
+    assert SET_UPS[1].rstrip().endswith("pytest -n 2")
 
 
 def test_the_figures_are_those_of_the_results() -> None:

@@ -21,13 +21,14 @@ async def in_thread(
     work: Callable[[Unpack[_Arguments]], _T],
     *arguments: *_Arguments,
     abandon_on_cancel: bool = False,
+    limiter: trio.CapacityLimiter | None = None,
 ) -> _T:
     """Run what blocks, and return what it returns; see `trio.to_thread.run_sync`."""
     if _time_is_virtual():
         await trio.lowlevel.checkpoint()
         return work(*arguments)
     return await trio.to_thread.run_sync(
-        work, *arguments, abandon_on_cancel=abandon_on_cancel
+        work, *arguments, abandon_on_cancel=abandon_on_cancel, limiter=limiter
     )
 
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
@@ -89,7 +89,6 @@ def wait_by(
     return trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
-@settings(deadline=None)
 @given(ways, schedules, limits, st.integers())
 def test_a_job_that_ends_in_time_is_reported_in_every_run(
     way: Way, schedule: Schedule, limit: float, seed: int
@@ -101,7 +100,6 @@ def test_a_job_that_ends_in_time_is_reported_in_every_run(
     assert at <= limit
 
 
-@settings(deadline=None)
 @given(
     ways,
     schedules,

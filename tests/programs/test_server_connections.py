@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 from hypercorn.trio.tcp_server import TCPServer
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from vtrio.server import connections
 
@@ -78,14 +79,20 @@ async def test_hypercorn_still_holds_on_to_a_client_that_has_left(
 
 
 async def test_an_idle_connection_is_kept_and_then_closed(
-    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+    start_server: StartServer,
+    monkeypatch: pytest.MonkeyPatch,
+    mock_clock: MockClock,
 ) -> None:
     """A client can ask again; after the time to keep it alive its end comes."""
-    monkeypatch.setattr(connections._Config, "keep_alive_timeout", 0.3)
+    monkeypatch.setattr(connections._Config, "keep_alive_timeout", 4)
+    mock_clock.rate = 1  # the real clock, and jumps
     async with start_server() as running, await running.connect() as stream:
         for _ in range(3):
-            await trio.sleep(0.2)
+            await wait_all_tasks_blocked()
+            mock_clock.jump(3)
             await running.ask(stream)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(4)
         assert await stream.receive_some() == b""
 
 

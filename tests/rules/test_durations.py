@@ -8,7 +8,7 @@ from bisect import bisect_left
 from itertools import accumulate
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vtrio._distributions import Durations
@@ -31,7 +31,6 @@ def intervals(draw: st.DrawFn) -> list[Interval]:
     return [*seen, (0.0, end)]
 
 
-@settings(deadline=None)
 @given(intervals())
 def test_any_history_makes_a_distribution(seen: list[Interval]) -> None:
     """Masses that are shares, and a distribution function that rises."""

@@ -56,7 +56,7 @@ def taught(family: str, count: int, seed: int, **settings: float) -> Learned:
     return schedule
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     histories(),
     ages,
@@ -90,7 +90,7 @@ def test_delays_lie_between_floor_and_ceiling_for_every_history(
     assert 0 < delay < math.inf
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(histories(), st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
 def test_a_higher_request_cost_never_gives_more_expected_requests(
     history: DurationHistory, first: float, second: float
@@ -238,7 +238,6 @@ def test_after_a_failed_poll_the_next_comes_soon() -> None:
 
 
 @given(rolls, rolls, st.floats(0, 400))
-@settings(deadline=None)
 def test_spreading_shifts_a_poll_by_a_part_of_the_interval(
     roll: float, phase: float, age: float
 ) -> None:

@@ -12,6 +12,10 @@ def run(options: argparse.Namespace) -> int:
             from .serving import run_serve
 
             return run_serve(options)
+        case "keys":
+            from .keys import run_keys
+
+            return run_keys(options)
         case "demo":
             from .demo import run_demo
 

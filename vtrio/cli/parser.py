@@ -12,6 +12,17 @@ from .._checks import check_count, check_number, shorten
 from .._version import __version__
 
 _ENGINES = ("local", "simulated")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_LIMITS = (
+    ("--max-upload", str(2 * 1024**3), "bytes of the largest video that is taken"),
+    ("--min-upload-rate", "1000", "bytes a second that an upload has to bring"),
+    ("--max-json", str(64 * 1024), "bytes of the largest JSON body"),
+    ("--max-json-depth", "16", "how deep JSON may lie"),
+    ("--max-ids", "200", "jobs that one request may name"),
+    ("--max-page", "200", "jobs on one page"),
+    ("--max-held", "1000", "requests that one client may hold"),
+    ("--max-waiting", "10000", "jobs that may wait for a worker"),
+)
 
 
 class UsageError(Exception):
@@ -70,6 +81,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
             _add_output(command)
             options.add_history(command)
     _add_demo(commands.add_parser("demo", help="translate the sample video"), options)
+    _add_keys(commands.add_parser("keys", help="API keys of a server"), options)
     return parser
 
 
@@ -143,6 +155,25 @@ class _Options:
             metavar="SECONDS",
         )
 
+    def add_data_dir(self, command: argparse.ArgumentParser) -> None:
+        """Add the port of a server, and the folder, which goes by it unless given."""
+        self.add(
+            command,
+            "--port",
+            _port,
+            default="5000",
+            help_text="port of the server, 5000 unless given; 0 takes a free one",
+            metavar="PORT",
+        )
+        self.add(
+            command,
+            "--data-dir",
+            _folder,
+            help_text="folder for the store, uploads and results; unless given it is"
+            " vtrio/PORT in the user's data, and a temporary one for port 0",
+            metavar="FOLDER",
+        )
+
     def add_history(self, command: argparse.ArgumentParser) -> None:
         """Add where to keep what is learned."""
         self.add(
@@ -163,29 +194,37 @@ def _add_serve(command: argparse.ArgumentParser, options: _Options) -> None:
         help_text="loopback address to listen on, 127.0.0.1 unless given",
         metavar="HOST",
     )
-    options.add(
-        command,
-        "--port",
-        _port,
-        default="5000",
-        help_text="port to listen on, 5000 unless given; 0 takes a free one",
-        metavar="PORT",
-    )
-    options.add(
-        command,
-        "--data-dir",
-        str,
-        help_text="folder for uploads and results, a temporary one unless given",
-        metavar="FOLDER",
-    )
+    options.add_data_dir(command)
     options.add(
         command,
         "--workers",
-        _count,
+        _count("workers"),
         default="1",
         help_text="jobs at once, 1 unless given",
         metavar="N",
     )
+    for flag, default, help_text in (
+        ("--keep", "7d", "how long jobs and results are kept, such as 12h"),
+        ("--max-run-time", "6h", "how long one job may be worked on"),
+        ("--grace", "5", "within how many seconds to end after a signal"),
+    ):
+        options.add(
+            command,
+            flag,
+            _duration(flag.removeprefix("--"), least=0 if flag == "--grace" else None),
+            default=default,
+            help_text=f"{help_text}, {default} unless given",
+            metavar="DURATION",
+        )
+    for flag, default, help_text in _LIMITS:
+        options.add(
+            command,
+            flag,
+            _count(flag.removeprefix("--"), least=int(flag != "--min-upload-rate")),
+            default=default,
+            help_text=f"{help_text}, {default} unless given",
+            metavar="N",
+        )
     _add_engine(command, options)
     options.add(
         command,
@@ -208,6 +247,20 @@ def _add_serve(command: argparse.ArgumentParser, options: _Options) -> None:
         help_text="of the simulated engine: fixes all that is drawn",
         metavar="N",
     )
+
+
+def _add_keys(command: argparse.ArgumentParser, options: _Options) -> None:
+    commands = command.add_subparsers(
+        dest="keys_command", required=True, metavar="WHAT", parser_class=_Parser
+    )
+    add = commands.add_parser("add", help="make a key, and print it this once")
+    add.add_argument("name", metavar="NAME", help="whose it is, for people")
+    listing = commands.add_parser("list", help="list the keys, without their secrets")
+    revoke = commands.add_parser("revoke", help="have a key open nothing any more")
+    revoke.add_argument("id", metavar="ID", help="the first part of the key, as listed")
+    for command_of_keys in (add, listing, revoke):
+        options.add_data_dir(command_of_keys)
+        _add_json(command_of_keys)
 
 
 def _add_translate(command: argparse.ArgumentParser, options: _Options) -> None:
@@ -317,10 +370,36 @@ def _seed(text: str) -> int:
     return _whole("seed", text)
 
 
-def _count(text: str) -> int:
-    count = _whole("workers", text)
-    check_count("workers", count)
-    return count
+def _count(name: str, *, least: int = 1) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        count = _whole(name, text)
+        check_count(name, count, least=least)
+        return count
+
+    return read
+
+
+def _duration(name: str, *, least: float | None = None) -> Callable[[str], float]:
+    """Read seconds, or a number with a unit: 90, 90s, 15m, 12h, 7d."""
+
+    def read(text: str) -> float:
+        unit = _UNITS.get(text[-1:])
+        seconds = _number(name, text[:-1] if unit else text) * (unit or 1)
+        if least is None:
+            check_number(name, seconds, above=0)
+        else:
+            check_number(name, seconds, least=least)
+        return seconds
+
+    return read
+
+
+def _folder(text: str) -> str:
+    if not text:
+        raise ValueError(
+            "data-dir='' is not allowed: must be a folder, such as . for this one"
+        )
+    return text
 
 
 def _port(text: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,17 +16,12 @@ if TYPE_CHECKING:
 
 def run_serve(options: argparse.Namespace) -> int:
     """Serve until a signal comes."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
     try:
-        from ..server import ServeError, ServerSettings, run_server
+        from ..server import Limits, ServeError, ServerSettings, run_server
+        from ..server.logs import configure
     except ImportError as error:
         raise UsageError(str(error)) from None
-    if options.data_dir == "":
-        raise UsageError(
-            "--data-dir '' is not allowed: must be a folder, such as . for this one"
-        )
+    configure()
     engine = engine_of(options)
     try:
         settings = ServerSettings(
@@ -35,6 +29,19 @@ def run_serve(options: argparse.Namespace) -> int:
             port=options.port,
             workers=options.workers,
             data_dir=None if options.data_dir is None else Path(options.data_dir),
+            grace=options.grace,
+            keep=options.keep,
+            max_run_time=options.max_run_time,
+            limits=Limits(
+                upload=options.max_upload,
+                upload_rate=options.min_upload_rate,
+                json=options.max_json,
+                json_depth=options.max_json_depth,
+                ids=options.max_ids,
+                page=options.max_page,
+                held=options.max_held,
+                waiting=options.max_waiting,
+            ),
         )
         received = run_server(engine, settings)
     except (ServeError, ValueError) as error:

@@ -10,33 +10,33 @@ It mends what no route can:
   and what else comes up is a 500 problem. So is a WebSocket's handshake a problem.
 - A client may leave between a route's return and the sending of its answer. What the
   request has opened is closed at its end, whatever that is.
+
+And it is where each request has one line in the log, and an id that its answer, its
+problem and all that is logged meanwhile name.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import ExitStack
 from typing import Any, NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
 import trio
 
 from .gate import BodyGate, Message, Receive
+from .logs import get_logger, naming_the_request
 from .problems import Problem, internal_problem
+from .requests import FACTS, Facts, request_id
 
-_log = logging.getLogger("vtrio.server.http")
+_log = get_logger("vtrio.server.http")
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-GATE = "vtrio.body_gate"
-"""Where the scope of a request holds its `BodyGate`."""
-
-CLOSING = "vtrio.closing"
-"""Where the scope of a request holds an `ExitStack` that is closed at its end."""
+Count: TypeAlias = Callable[[str, str, int], None]
+"""Told of each answered request: its method, its route and the status."""
 
 # An answer to a body that was not read waits while that comes in without a pause,
 # and then the connection can be kept; otherwise it gives the connection up, but reads
@@ -63,23 +63,29 @@ _NO_WEBSOCKETS = Problem(
 class _Answer:
     """The answer to one request on its way out."""
 
-    def __init__(self, scope: Scope, send: Send, gate: BodyGate) -> None:
+    def __init__(self, scope: Scope, send: Send, facts: Facts) -> None:
         self._send = send
-        self._gate = gate
+        self._gate = facts.gate
+        self._id = facts.id.encode()
         self._http_1 = scope.get("http_version", "1.1").startswith("1")
         names = {bytes(name).lower() for name, _ in scope["headers"]}
         self._has_body = bool(names & {b"content-length", b"transfer-encoding"})
         self._deadline: float | None = None
-        self.started = False
+        self.status: int | None = None
+
+    @property
+    def started(self) -> bool:
+        return self.status is not None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
+            self.status = message["status"]
             if self._body_is_left:
                 await self._discard(pause=_PAUSE)
+            headers = [*message["headers"], (b"x-request-id", self._id)]
             if self._body_is_left and self._http_1:
-                headers = [*message["headers"], (b"connection", b"close")]
-                message = {**message, "headers": headers}
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
         ends = message["type"] == "http.response.body" and not message.get("more_body")
         if ends:
             if self._body_is_left:
@@ -102,8 +108,9 @@ class _Answer:
 class Boundary:
     """Wraps an ASGI app with the gate, and with answers to what it cannot answer."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, count: Count) -> None:
         self._app = app
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or pass on what is not HTTP."""
@@ -116,31 +123,49 @@ class Boundary:
                 await self._app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gate = BodyGate(receive)
-        answer = _Answer(scope, send, gate)
+        facts = Facts(request_id(scope["headers"]), BodyGate(receive))
+        answer = _Answer(scope, send, facts)
+        began = trio.current_time()
+        with naming_the_request(facts.id):
+            try:
+                await self._answer(scope, facts, answer)
+            finally:
+                if answer.status is not None:
+                    self._count(scope["method"], facts.route, answer.status)
+                _log.info(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=answer.status,
+                    seconds=round(trio.current_time() - began, 6),
+                    client=facts.client.name if facts.client else None,
+                )
+
+    async def _answer(self, scope: Scope, facts: Facts, answer: _Answer) -> None:
         if scope["path"] == "*" and scope["method"] == "OPTIONS":
-            await _answer_itself(_abilities(), gate, answer)
+            await _answer_itself(_abilities(), facts.gate, answer)
             return
         path = _path_of(scope["path"])
         if path is None:
-            await _answer_itself(_messages_of(_BAD_TARGET), gate, answer)
+            messages = _messages_of(_BAD_TARGET, facts.id)
+            await _answer_itself(messages, facts.gate, answer)
             return
         try:
-            with ExitStack() as closing:
+            with facts.closing:
                 await self._app(
-                    {**scope, "path": path, GATE: gate, CLOSING: closing},
-                    gate.receive,
+                    {**scope, "path": path, FACTS: facts},
+                    facts.gate.receive,
                     answer.send,
                 )
         except Exception as error:  # the outermost: nobody above can answer
-            if gate.left:
+            if facts.gate.left:
                 # Quart drops what goes wrong then, or raises an error of its own.
-                _log.info("client-left request=%r error=%r", path, error)
+                _log.info("client-left", error=repr(error))
                 return
-            problem = internal_problem(_log, f"{scope['method']} {path}")
+            problem = internal_problem(_log, facts.id)
             if answer.started:
                 raise
-            await _answer_itself(_messages_of(problem), gate, answer)
+            await _answer_itself(_messages_of(problem, facts.id), facts.gate, answer)
 
 
 def _path_of(target: str) -> str | None:
@@ -177,7 +202,7 @@ async def _answer_itself(
 
 def _abilities() -> tuple[Message, ...]:
     """Answer `OPTIONS *`, which asks about the server as a whole (RFC 9110, 9.3.7)."""
-    headers = [(b"allow", b"GET, HEAD, OPTIONS, POST")]
+    headers = [(b"allow", b"DELETE, GET, HEAD, OPTIONS, POST")]
     return (
         {"type": "http.response.start", "status": 204, "headers": headers},
         {"type": "http.response.body", "body": b""},
@@ -188,12 +213,12 @@ async def _refuse_websocket(scope: Scope, send: Send) -> None:
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1000})
         return
-    for message in _messages_of(_NO_WEBSOCKETS):
+    for message in _messages_of(_NO_WEBSOCKETS, request_id(scope["headers"])):
         await send({**message, "type": f"websocket.{message['type']}"})
 
 
-def _messages_of(problem: Problem) -> tuple[Message, ...]:
-    body = problem.body()
+def _messages_of(problem: Problem, request: str) -> tuple[Message, ...]:
+    body = problem.body(request_id=request)
     headers = [
         (name.lower().encode(), value.encode())
         for name, value in problem.all_headers().items()

@@ -6,7 +6,6 @@ is wrong with the store does not: it ends the service.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import deque
 from collections.abc import Callable
@@ -20,9 +19,12 @@ from .._job import IllegalMove, JobProblem, JobStatus
 from . import files
 from .documents import PROBLEM_TYPES
 from .engines import Engine, EngineError, Progress, Task, Translation
+from .errors import UnknownJob
+from .folders import attempt_folder
+from .logs import get_logger
 from .store import Changes, Instant, JobRecord, Overtaken, Store
 
-_log = logging.getLogger("vtrio.server.jobs")
+_log = get_logger("vtrio.server.jobs")
 
 _MOST_FAILURES = 3
 
@@ -33,7 +35,8 @@ Ending: TypeAlias = Translation | EngineError | None
 class Attempt:
     """One attempt at the job of a record, which was claimed for it.
 
-    It may write into `folder`, which it makes; `now` tells the time on both clocks.
+    It may write into its own folder, which it makes, below `root`, the folder of the
+    server; `now` tells the time on both clocks.
     """
 
     def __init__(
@@ -42,13 +45,14 @@ class Attempt:
         engine: Engine,
         store: Store,
         *,
-        folder: Path,
+        root: Path,
         now: Callable[[], Instant],
     ) -> None:
         self._record = record
         self._engine = engine
         self._store = store
-        self._folder = folder
+        self._root = root
+        self._folder = root / attempt_folder(record.id, record.attempt)
         self._now = now
 
     async def work(self) -> Translation | EngineError:
@@ -57,7 +61,7 @@ class Attempt:
         task = Task(
             job_id=record.id,
             attempt=record.attempt,
-            source=record.source,
+            source=self._root / record.source,
             folder=self._folder,
             target_language=record.target_language,
             source_language=record.source_language,
@@ -74,19 +78,24 @@ class Attempt:
     async def conclude(self, ending: Ending) -> JobRecord | None:
         """Write down how it ended, and return the job as it then stands.
 
-        None if the job has gone on without this attempt.
+        None if the job has gone on without this attempt, or is gone.
+
+        Raises:
+            NoRoom: the disk is full, and the ending is not written down.
         """
         record = self._record
-        status, changes = _consequences(record, ending)
+        status, changes = self._consequences(ending)
         moved = None
-        with suppress(IllegalMove, Overtaken):
+        with suppress(IllegalMove, Overtaken, UnknownJob):
             moved = await self._store.move(
                 record.id, status, at=self._now(), attempt=record.attempt, **changes
             )
         _log.info(
-            "attempt-ended id=%s attempt=%d status=%s error=%r",
-            *(record.id, record.attempt, moved.status if moved else "overtaken"),
-            ending if isinstance(ending, EngineError) else None,
+            "attempt-ended",
+            id=record.id,
+            attempt=record.attempt,
+            status=moved.status if moved else "overtaken",
+            error=str(ending) if isinstance(ending, EngineError) else None,
         )
         return moved
 
@@ -94,6 +103,41 @@ class Attempt:
         """Remove what the attempt wrote, unless that is the job's result."""
         if concluded is None or concluded.status is not JobStatus.COMPLETED:
             await files.remove(self._folder)
+
+    def _consequences(self, ending: Ending) -> tuple[JobStatus, Changes]:
+        """Say where the job goes after the attempt."""
+        record = self._record
+        match ending:
+            case Translation():
+                changes = Changes(
+                    progress=1.0,
+                    stage=None,
+                    video=ending.video.relative_to(self._root),
+                    subtitles=ending.subtitles.relative_to(self._root),
+                )
+                if ending.media_seconds is not None:
+                    changes["media_seconds"] = ending.media_seconds
+                if ending.source_language is not None:
+                    changes["source_language"] = ending.source_language
+                return JobStatus.COMPLETED, changes
+            case EngineError():
+                failures = record.failures + 1
+                if not ending.permanent and failures < _MOST_FAILURES:
+                    return JobStatus.PENDING, Changes(
+                        failures=failures, progress=None, stage=None
+                    )
+                problem = JobProblem(
+                    type=PROBLEM_TYPES + ending.kind,
+                    title=ending.title,
+                    detail=ending.detail,
+                )
+                return JobStatus.ERROR, Changes(
+                    failures=failures, stage=None, error=problem
+                )
+            case None:
+                return JobStatus.PENDING, Changes(progress=None, stage=None)
+            case unknown:  # pragma: no cover - the type checker proves it
+                assert_never(unknown)
 
     async def _make_folder(self) -> EngineError | None:
         try:
@@ -105,8 +149,10 @@ class Attempt:
     def _without_room(self, error: OSError) -> EngineError:
         """Log what the disk refused, and say without its words what that means."""
         _log.error(
-            "attempt-without-room id=%s attempt=%d error=%r",
-            *(self._record.id, self._record.attempt, error),
+            "attempt-without-room",
+            id=self._record.id,
+            attempt=self._record.attempt,
+            error=str(error),
         )
         return EngineError(
             "no-room" if files.is_full(error) else "no-folder",
@@ -119,13 +165,16 @@ class Attempt:
     ) -> Translation | EngineError:
         """Have the engine work; whatever is wrong with it stays with this job."""
         try:
-            return await self._engine.translate(task, report)
+            made = await self._engine.translate(task, report)
+            # Its job must not be told completed before it would survive a power cut.
+            await files.flush(made.video, made.subtitles)
+            return made
         except EngineError as error:
             return error
         except Exception as error:  # noqa: BLE001 - isolation: one job must not end the others
             if isinstance(error, OSError) and files.is_full(error):
                 return self._without_room(error)
-            _log.exception("engine-crashed id=%s attempt=%d", task.job_id, task.attempt)
+            _log.exception("engine-crashed", id=task.job_id, attempt=task.attempt)
             return EngineError(
                 "engine-crashed", "The engine failed unexpectedly", permanent=False
             )
@@ -135,8 +184,9 @@ class Attempt:
                 raise
             # Its clean-up failed while it was being cancelled.
             _log.error(
-                "engine-cleanup-failed id=%s attempt=%d",
-                *(task.job_id, task.attempt),
+                "engine-cleanup-failed",
+                id=task.job_id,
+                attempt=task.attempt,
                 exc_info=failed,
             )
             raise rest from None
@@ -152,46 +202,11 @@ class Attempt:
             if progress.source_language is not None:
                 changes["source_language"] = progress.source_language
             try:
-                await self._store.note(
+                self._store.note(
                     self._record.id, attempt=self._record.attempt, **changes
                 )
-            except Overtaken:
+            except (Overtaken, UnknownJob):
                 await trio.sleep_forever()
-
-
-def _consequences(record: JobRecord, ending: Ending) -> tuple[JobStatus, Changes]:
-    """Say where a job goes after an attempt."""
-    match ending:
-        case Translation():
-            changes = Changes(
-                progress=1.0,
-                stage=None,
-                video=ending.video,
-                subtitles=ending.subtitles,
-            )
-            if ending.media_seconds is not None:
-                changes["media_seconds"] = ending.media_seconds
-            if ending.source_language is not None:
-                changes["source_language"] = ending.source_language
-            return JobStatus.COMPLETED, changes
-        case EngineError():
-            failures = record.failures + 1
-            if not ending.permanent and failures < _MOST_FAILURES:
-                return JobStatus.PENDING, Changes(
-                    failures=failures, progress=None, stage=None
-                )
-            problem = JobProblem(
-                type=PROBLEM_TYPES + ending.kind,
-                title=ending.title,
-                detail=ending.detail,
-            )
-            return JobStatus.ERROR, Changes(
-                failures=failures, stage=None, error=problem
-            )
-        case None:
-            return JobStatus.PENDING, Changes(progress=None, stage=None)
-        case unknown:  # pragma: no cover - the type checker proves it
-            assert_never(unknown)
 
 
 def _within_unit(fraction: float) -> float | None:

@@ -33,7 +33,9 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-_log = logging.getLogger("vtrio.server.connections")
+from .logs import get_logger
+
+_log = get_logger("vtrio.server.connections")
 
 # A client that polls every 20 to 30 s keeps its connection; hypercorn's 5 s would
 # have it connect each time.

@@ -8,10 +8,14 @@ from datetime import UTC, datetime
 from typing import TypedDict
 
 from .._job import JobProblem, JobStatus
-from .store import Instant, JobRecord
+from .store import Instant, JobEvent, JobRecord
 
 PROBLEM_TYPES = "urn:vtrio:problem:"
 """What the type of each problem begins with."""
+
+
+ABOUT_JOBS = {"Cache-Control": "private, no-cache", "Vary": "Prefer, Authorization"}
+"""Headers of every answer about jobs."""
 
 
 class ProblemMember(TypedDict):
@@ -49,6 +53,16 @@ class JobDocument(TypedDict):
     result: ResultMember | None
 
 
+class EventDocument(TypedDict):
+    """One change of a job's status as clients see it."""
+
+    cursor: str
+    id: str
+    status: JobStatus
+    progress: float | None
+    at: str
+
+
 def job_path(job_id: str) -> str:
     """Return the path of a job."""
     return f"/v1/translations/{job_id}"
@@ -81,22 +95,45 @@ def job_headers(
     a document that changed with every look could not have an `ETag`.
     """
     headers = {
-        "Job-Age": f"{now - record.created.clock:.3f}",
-        "Cache-Control": "private, no-cache",
-        "Vary": "Prefer, Authorization",
+        "Job-Age": _seconds(now - record.created.clock),
+        **ABOUT_JOBS,
     }
     if ask_again_after is not None:
         headers["Retry-After"] = str(ask_again_after)
     if record.finished is not None:
         began = record.started or record.finished
-        headers["Job-Run-Time"] = f"{record.finished.clock - began.clock:.3f}"
-        headers["Job-Ended-Ago"] = f"{now - record.finished.clock:.3f}"
+        headers["Job-Run-Time"] = _seconds(record.finished.clock - began.clock)
+        headers["Job-Ended-Ago"] = _seconds(now - record.finished.clock)
     return headers
+
+
+def event_document(event: JobEvent, *, store_id: str) -> EventDocument:
+    """Describe a change for the wire."""
+    return EventDocument(
+        cursor=format_cursor(store_id, event.cursor),
+        id=event.job_id,
+        status=event.status,
+        progress=event.progress,
+        at=format_instant(event.at.wall),
+    )
+
+
+def format_cursor(store_id: str, cursor: int) -> str:
+    """Write a cursor such that another store's can be told from it."""
+    return f"{store_id}.{cursor}"
 
 
 def encode(document: object) -> bytes:
     """Return a document as JSON."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def job_etag(record: JobRecord, content: bytes) -> str:
+    """Return a strong `ETag` of a job's document, which names the job's status.
+
+    So it can be told later whether the status is still that of this document.
+    """
+    return f'"{record.status}-{strong_etag(content)[1:]}'
 
 
 def strong_etag(content: bytes) -> str:
@@ -108,6 +145,11 @@ def format_instant(instant: datetime) -> str:
     """Write an instant as RFC 3339 has it: UTC, with milliseconds."""
     text = instant.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z"
+
+
+def _seconds(duration: float) -> str:
+    # A clock that was set back must not make it negative.
+    return f"{max(duration, 0.0):.3f}"
 
 
 def _instant_or_none(instant: Instant | None) -> str | None:

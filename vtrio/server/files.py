@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import logging
 import math
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +14,9 @@ import trio
 
 from .._threads import in_thread
 from .errors import NoRoom
+from .logs import get_logger
 
-_log = logging.getLogger("vtrio.server.files")
+_log = get_logger("vtrio.server.files")
 
 _PATIENCE = 5.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -49,13 +50,38 @@ async def make_folder(path: Path) -> None:
 
 
 async def move_into(source: Path, target: Path) -> None:
-    """Rename a file, making the folder that it goes into."""
+    """Rename a file into a folder of its own, such that it is there after a power cut.
+
+    Its content has to be flushed already.
+    """
 
     def move() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
+        _flush_now(target.parent)
+        _flush_now(target.parent.parent)
 
     await in_thread(move)
+
+
+async def flush(*paths: Path) -> None:
+    """Have the disk keep some files, and that they are in their folders."""
+
+    def flush_all() -> None:
+        for path in {*paths, *(path.parent for path in paths)}:
+            _flush_now(path)
+        for folder in {path.parent.parent for path in paths}:
+            _flush_now(folder)
+
+    await in_thread(flush_all)
+
+
+def _flush_now(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 async def remove(path: Path) -> None:
@@ -68,7 +94,7 @@ async def remove(path: Path) -> None:
     try:
         await in_thread(remove_now, path, abandon_on_cancel=True)
     except OSError as error:
-        _log.warning("remove-failed path=%r error=%r", str(path), error)
+        _log.warning("remove-failed", path=str(path), error=str(error))
 
 
 def remove_now(path: Path) -> None:
@@ -96,7 +122,7 @@ def refusing_when_full() -> Iterator[None]:
     except OSError as error:
         if not is_full(error):
             raise
-        _log.error("disk-full error=%r", error)
+        _log.error("disk-full", error=str(error))
         raise NoRoom(
             "the server's disk is full: try again later, or tell whoever runs it"
         ) from error

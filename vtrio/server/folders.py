@@ -1,110 +1,171 @@
-"""The folder of one run, and those that servers left behind which were killed.
+"""The folder of a server: its layout, and that it belongs to one server at a time.
 
-A server locks its folder for as long as it runs. The system lets go of the lock when
-the process is gone, however it ended, so a folder without a lock is nobody's.
+    vtrio.sqlite3           the store
+    lock                    locked for as long as the server runs
+    uploads/                what is coming in, under temporary names
+    jobs/ID/source.mp4      an upload that was accepted
+    jobs/ID/attempt-1/      what an attempt has made
+
+The system lets go of the lock when the process is gone, however it ended.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import logging
 import os
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, closing
-from pathlib import Path
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path, PurePath
+from typing import IO
 
 import trio
 
 from .._threads import in_thread
 from . import files
 from .errors import ServeError
+from .logs import get_logger
 
-_log = logging.getLogger("vtrio.server.files")
-
-_NAME = "vtrio-run-"
-# Until it is locked it has another name, so that nobody takes it for left behind.
-_NEW_NAME = "vtrio-new-"
+_log = get_logger("vtrio.server.files")
 
 UPLOADS = "uploads"
-"""The folder, inside that of the run, for files that are still coming in."""
+"""The folder for files that are still coming in; on the jobs' own disk."""
+JOBS = "jobs"
+"""The folder of all jobs, one folder each."""
+
+_LOCK = "lock"
+_TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
+_TEMPORARY = f"vtrio-{os.getuid()}-"
+# Until it is locked it has another name, so that nobody takes it for left behind.
+_NEW = f"vtrio-new-{os.getuid()}-"
+
+
+def job_folder(job_id: str) -> PurePath:
+    """Return where the files of a job are, below the folder of the server."""
+    return PurePath(JOBS) / job_id
+
+
+def attempt_folder(job_id: str, attempt: int) -> PurePath:
+    """Return where an attempt puts what it makes."""
+    return job_folder(job_id) / f"attempt-{attempt}"
+
+
+def default_data_dir(port: int, environment: Mapping[str, str] = os.environ) -> Path:
+    """Return where a server keeps its jobs that was not told; each port has its own."""
+    home = environment.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(home).expanduser() / "vtrio" / str(port)
 
 
 @asynccontextmanager
-async def folder_for_run(
+async def lock_folder(
     data_dir: Path | None, patience: files.Patience
 ) -> AsyncIterator[Path]:
-    """Make a folder for this run alone, and remove it: the store forgets its jobs.
+    """Have a data directory alone, for the length of a block.
 
-    In a data directory, what servers left there that are gone is removed too.
+    Without one it is a temporary folder, which is removed at the end; those of servers
+    that were killed are removed too.
 
     Raises:
-        ServeError: the folder cannot be made.
+        ServeError: the folder cannot be used, or another server has it.
     """
     try:
-        run = await in_thread(_Run, data_dir)
+        folder, lock = await in_thread(_lock_one, data_dir)
     except OSError as error:
-        raise ServeError(
-            f"the data directory {str(data_dir or tempfile.gettempdir())!r} cannot be"
-            f" used"
-            f" ({error.strerror}): pass another --data-dir"
-        ) from error
-    with closing(run):
+        raise ServeError(_why_not(data_dir, error)) from error
+    with lock:
         try:
-            if data_dir is not None:
-                await in_thread(_sweep, data_dir)
-            yield run.folder
+            yield folder
         finally:
-            with trio.move_on_at(patience.deadline(), shield=True):
-                await files.remove(run.folder)
+            if data_dir is None:
+                with trio.move_on_at(patience.deadline(), shield=True):
+                    await files.remove(folder)
 
 
-class _Run:
-    """A folder that is locked until it is closed; making one blocks."""
+async def sweep(root: Path, known: Mapping[str, int]) -> None:
+    """Remove what belongs to no job, as a server leaves it that was killed.
 
-    def __init__(self, data_dir: Path | None) -> None:
-        if data_dir is not None:
-            data_dir.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=_NEW_NAME, dir=data_dir))
-        with ExitStack() as undo:
-            undo.callback(files.remove_now, new)
-            self._lock = undo.enter_context(closing(_Lock(new)))
-            self._lock.try_to_hold()
-            (new / UPLOADS).mkdir()
-            name = _NAME + new.name.removeprefix(_NEW_NAME)
-            self.folder = new.rename(new.with_name(name))
-            undo.pop_all()
-
-    def close(self) -> None:
-        self._lock.close()
+    `known` has the jobs that there are, and the number of the attempt whose files
+    count: those of earlier ones, and of an attempt that was cut off, do not.
+    """
+    await in_thread(_sweep, root, known)
 
 
-class _Lock:
-    """A lock on a folder, which its process loses when it ends."""
+async def folders_of_jobs(root: Path) -> list[str]:
+    """Return the ids of the jobs that have a folder."""
+    return await in_thread(_names, root / JOBS)
 
-    def __init__(self, folder: Path) -> None:
-        # It is not inherited: what the server starts does not keep the lock.
-        self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
-    def try_to_hold(self) -> bool:
-        """Take the lock unless another process has it, or there are no locks here."""
+def _lock_one(data_dir: Path | None) -> tuple[Path, IO[bytes]]:
+    if data_dir is not None:
+        return data_dir, _lock(data_dir)
+    _remove_left_over()
+    new = Path(tempfile.mkdtemp(prefix=_NEW))
+    lock = _lock(new)
+    return new.rename(new.with_name(_TEMPORARY + new.name.removeprefix(_NEW))), lock
+
+
+def _lock(data_dir: Path) -> IO[bytes]:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    # It is not inherited: what the server starts does not keep the lock.
+    lock = (data_dir / _LOCK).open("ab")
+    try:
+        _hold(lock)
+        files.remove_now(data_dir / UPLOADS)
+        for name in (UPLOADS, JOBS):
+            (data_dir / name).mkdir(exist_ok=True)
+    except BaseException:
+        lock.close()
+        raise
+    return lock
+
+
+def _hold(lock: IO[bytes]) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            raise
+        # Some network disks have no locks.
+        _log.warning("folder-not-locked", path=lock.name, error=str(error))
+
+
+def _remove_left_over() -> None:
+    """Remove the temporary folders of servers that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-
-def _sweep(data_dir: Path) -> None:
-    """Remove the folders whose server is gone."""
-    for folder in data_dir.glob(f"{_NAME}*"):
-        try:
-            with closing(_Lock(folder)) as lock:
-                if lock.try_to_hold():
-                    files.remove_now(folder)
-                    _log.warning("left-over-removed folder=%r", str(folder))
+            with (folder / _LOCK).open("ab") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                files.remove_now(folder)
+            _log.warning("left-over-removed", path=str(folder))
         except OSError as error:
-            _log.warning("remove-failed path=%r error=%r", str(folder), error)
+            if error.errno not in _TAKEN:
+                _log.warning("remove-failed", path=str(folder), error=str(error))
+
+
+def _why_not(data_dir: Path | None, error: OSError) -> str:
+    name = repr(str(data_dir or tempfile.gettempdir()))
+    if error.errno in _TAKEN:
+        return (
+            f"the data directory {name} is in use by another server: end that one, or"
+            " pass another --data-dir"
+        )
+    return (
+        f"the data directory {name} cannot be used ({error.strerror}): pass another"
+        " --data-dir"
+    )
+
+
+def _sweep(root: Path, known: Mapping[str, int]) -> None:
+    for folder in (root / JOBS).iterdir():
+        if folder.name not in known:
+            files.remove_now(folder)
+            continue
+        current = f"attempt-{known[folder.name]}"
+        for path in folder.glob("attempt-*"):
+            if path.name != current:
+                files.remove_now(path)
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]

@@ -29,8 +29,10 @@ _PATIENCE = 30_000
 _BACKLOG = 1024
 
 
-async def open_listener(host: str, port: int) -> socket:
-    """Listen on a loopback address, whose IPv6 form may have the brackets of a URL.
+async def open_listener(host: str, port: int, *, keys: bool = False) -> socket:
+    """Listen on an address, whose IPv6 form may have the brackets of a URL.
+
+    Without API keys it has to be a loopback address.
 
     Raises:
         ServeError: the address is not to be used, or cannot be.
@@ -40,10 +42,11 @@ async def open_listener(host: str, port: int) -> socket:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     family, address = await _resolve(host, port)
-    if not ip_address(address[0]).is_loopback:
+    if not keys and not ip_address(address[0]).is_loopback:
         raise ServeError(
             f"host {host!r} is refused: without an API key the server binds to"
-            " loopback only, such as 127.0.0.1, ::1 or localhost"
+            " loopback only, such as 127.0.0.1, ::1 or localhost; make one with"
+            " vtrio keys add"
         )
     listener = socket(family, SOCK_STREAM)
     try:

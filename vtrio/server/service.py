@@ -2,42 +2,70 @@
 
 One task hands out the waiting jobs to as many attempts as there are workers. An
 attempt that fails by itself is made again, three times at most; one that its owner
-cancels ends there; one that the stop of the server cuts off is put back.
+cancels ends there; one that the stop of the server cuts off is put back. Another task
+forgets what is kept no longer.
 """
 
 from __future__ import annotations
 
-import logging
-import math
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePath
 from typing import NoReturn
 
 import trio
 
-from .._checks import check_count
-from .._job import IllegalMove, JobStatus
-from ..schedules import (
-    DurationHistory,
-    Exponential,
-    Followed,
-    Learned,
-    Observation,
-    PollState,
-    Schedule,
-)
+from .._checks import check_count, check_number
+from .._job import IllegalMove, JobProblem, JobStatus
+from ..schedules import Schedule
 from . import files
+from .advice import Advice
 from .attempts import Attempt, Ending
-from .engines import Engine
-from .errors import BadField, Stopping
+from .board import Board
+from .documents import PROBLEM_TYPES
+from .engines import Engine, EngineError
+from .errors import BadField, NoRoom, Stopping, TooManyWaiting, UnknownJob
 from .files import Patience
-from .folders import UPLOADS
-from .store import IdempotencyKey, Instant, JobRecord, Store, Submission
+from .folders import JOBS, UPLOADS, folders_of_jobs, job_folder, sweep
+from .limits import Limits
+from .logs import get_logger
+from .metrics import Metrics
+from .store import (
+    NOBODY,
+    IdempotencyKey,
+    Instant,
+    JobEvent,
+    JobRecord,
+    Store,
+    Submission,
+)
+from .store.changing import KEY_LIFETIME
 
-_log = logging.getLogger("vtrio.server.jobs")
+_log = get_logger("vtrio.server.jobs")
+
+KEEP = 7 * 86_400.0
+"""Seconds for which jobs are kept after their end, by default."""
+MAX_RUN_TIME = 6 * 3600.0
+"""Seconds that an attempt may take, by default."""
+# A job that was running at so many deaths of the server is given up: it may have been
+# the cause.
+_MOST_DEATHS = 10
+_TOO_DEADLY = JobProblem(
+    type=f"{PROBLEM_TYPES}server-died",
+    title="The server died too often while it worked on this job",
+    detail=f"it did {_MOST_DEATHS} times, so the job itself may be the cause",
+)
+# Jobs that one transaction hands out: others want to write too.
+_MOST_AT_ONCE = 50
+# Seconds between two tries to write on a disk that is full.
+_PAUSE_WHEN_FULL = 1.0
+# How often what is too old is forgotten: so many times while it is kept, and at least
+# so often, in seconds.
+_ROUNDS = 20
+_LONGEST_ROUND = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +84,27 @@ class ServiceStatistics:
 
     workers: int
     attempts: int
+    held: int
     running: bool
     stopping: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """An attempt that is being made."""
+
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    gone: trio.Event = field(default_factory=trio.Event)
 
 
 class JobService:
     """Runs jobs for as long as `run` does.
 
     `retry_after` is asked with the age of a job when a client is told when to ask
-    again; by default it learns from the jobs that were run. `wall` tells the time of day, for display alone. `patience` tells how long
-    clean-up may take, and how long it may take to write an attempt's ending down.
+    again; by default it learns from the jobs that were run. `keep` is how many seconds
+    a job is kept after its end, `max_run_time` how many an attempt may take. `wall`
+    tells the time of day. `patience` tells how long clean-up may take, and how long it
+    may take to write an attempt's ending down.
     """
 
     def __init__(
@@ -75,36 +114,39 @@ class JobService:
         folder: Path,
         *,
         workers: int = 2,
+        limits: Limits | None = None,
+        keep: float = KEEP,
+        max_run_time: float = MAX_RUN_TIME,
         retry_after: Schedule | None = None,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         patience: Patience | None = None,
     ) -> None:
         check_count("workers", workers)
-        self._store = store
+        check_number("keep", keep, above=0)
+        check_number("max_run_time", max_run_time, above=0)
+        self.store = store
+        self.limits = limits or Limits()
+        self.board = Board(self.limits.held)
+        self.metrics = Metrics(self)
+        self.advice = Advice(retry_after)
+        self.patience = patience or Patience()
         self._engine = engine
         self._folder = folder
         self._workers = workers
-        self._free = trio.Semaphore(workers)
-        self.durations = DurationHistory()
-        """How long jobs took, from their submission on."""
-        self._followed: dict[str, tuple[Followed, float]] = {}
-        # Before a job has ended, a server that knows nothing had better be asked a
-        # little too often than hold back clients that may know more.
-        self._retry_after = retry_after or Learned(
-            history=self.durations, cold=Exponential(1, 1.1, cap=20), spread=0
-        )
+        self._keep = keep
+        self._max_run_time = max_run_time
         self._wall = wall
-        self.patience = patience or Patience()
-        self._attempts: dict[str, trio.CancelScope] = {}
+        self._attempts: dict[str, _Running] = {}
         self._wake = trio.Event()
         self._running = False
         self._stopping = False
+        store.listeners.append(self._hear)
 
     def __repr__(self) -> str:
         state = "stopping" if self._stopping else "open"
         return (
             f"<JobService {state} engine={self._engine.name}"
-            f" attempts={len(self._attempts)}/{self._workers}>"
+            f" attempts={len(self._attempts)}/{self._workers} held={self.board.held}>"
         )
 
     @property
@@ -112,11 +154,21 @@ class JobService:
         """The folder for files that are still coming in; on the jobs' own disk."""
         return self._folder / UPLOADS
 
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether jobs are taken and worked on."""
+        return self._running and not self._stopping
+
+    def path_of(self, file: PurePath) -> Path:
+        """Return where a file of a job lies."""
+        return self._folder / file
+
     def statistics(self) -> ServiceStatistics:
         """Return what the service is doing at this moment."""
         return ServiceStatistics(
             workers=self._workers,
             attempts=len(self._attempts),
+            held=self.board.held,
             running=self._running,
             stopping=self._stopping,
         )
@@ -125,16 +177,33 @@ class JobService:
         """Return this moment on both clocks."""
         return Instant(trio.current_time(), self._wall())
 
+    def age(self, record: JobRecord) -> float:
+        """Return the seconds since the job was submitted."""
+        # A clock that was set back must not make it negative.
+        return max(trio.current_time() - record.created.clock, 0.0)
+
+    def ask_again_after(self, record: JobRecord) -> int | None:
+        """Return the whole seconds after which to ask again; None for a final job."""
+        if record.is_final:
+            return None
+        return self.advice.ask_again_after(record, age=self.age(record))
+
+    # --- running --------------------------------------------------------------------
+
     async def run(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Work on jobs until cancelled; what then runs is put back.
+        """Take up what an earlier server left, then work on jobs until cancelled.
+
+        What then runs is put back.
 
         Raises:
-            OSError: the folder cannot be used, or the store has failed.
+            OSError: the folder cannot be used.
+            StoreFailed: the store cannot be used any more.
         """
-        await files.make_folder(self.uploads)
+        await self._take_up()
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._forget)
             self._running = True
             task_status.started()
             try:
@@ -143,10 +212,134 @@ class JobService:
                 self._running = False
 
     def refuse_work(self) -> None:
-        """Take no new jobs and begin no attempts; what runs goes on."""
+        """Take no new jobs, begin no attempts, hold no requests; what runs goes on."""
         self._stopping = True
+        self.board.release()
 
-    async def submit(self, order: Order, key: IdempotencyKey | None) -> Submission:
+    async def _take_up(self) -> None:
+        for folder in (self.uploads, self._folder / JOBS):
+            await files.make_folder(folder)
+        for record in await self.store.take_up(
+            self.now(), most_deaths=_MOST_DEATHS, too_deadly=_TOO_DEADLY
+        ):
+            _log.warning(
+                "job-taken-up", id=record.id, status=record.status, deaths=record.deaths
+            )
+        known = await self.store.get_many(await folders_of_jobs(self._folder))
+        counting = {
+            record.id: record.attempt if record.is_final else 0
+            for record in known.values()
+        }
+        await sweep(self._folder, counting)
+        for record in known.values():
+            if not record.is_final:
+                self.advice.begun(record, age=self.age(record))
+
+    async def _hand_out(self, nursery: trio.Nursery) -> NoReturn:
+        while True:
+            # Taken before the look, so that a job which comes after it wakes us.
+            wake = self._wake
+            free = min(self._workers - len(self._attempts), _MOST_AT_ONCE)
+            if self._stopping or not free or not self.store.counts[JobStatus.PENDING]:
+                await wake.wait()
+                continue
+            try:
+                records = await self.store.claim(self.now(), free)
+            except NoRoom:
+                _log.error("claim-without-room")
+                await trio.sleep(_PAUSE_WHEN_FULL)
+                continue
+            # No checkpoint between the claim and the start, because a job that is
+            # claimed must have an attempt that puts it back.
+            for record in records:
+                running = self._attempts[record.id] = _Running()
+                nursery.start_soon(
+                    self._attempt,
+                    record,
+                    running,
+                    name=f"attempt {record.attempt} at {record.id}",
+                )
+
+    async def _attempt(self, record: JobRecord, running: _Running) -> None:
+        """Make one attempt, and write down how it ended whatever ends it."""
+        attempt = Attempt(
+            record, self._engine, self.store, root=self._folder, now=self.now
+        )
+        ending: Ending = None
+        _log.info("attempt-started", id=record.id, attempt=record.attempt)
+        self.metrics.job_started(record)
+        try:
+            with running.scope:
+                with trio.move_on_after(self._max_run_time) as limit:
+                    ending = await attempt.work()
+                if limit.cancelled_caught:
+                    ending = EngineError(
+                        "too-long",
+                        "The job took longer than a job may here",
+                        f"which is {self._max_run_time:g} s",
+                        permanent=True,
+                    )
+        finally:
+            concluded = await self._conclude(attempt, record, ending)
+            if concluded is not None and concluded.is_final:
+                self._ended(concluded)
+            del self._attempts[record.id]
+            running.gone.set()
+            self._wake_up()  # the job may be waiting for its next attempt
+
+    async def _conclude(
+        self, attempt: Attempt, record: JobRecord, ending: Ending
+    ) -> JobRecord | None:
+        """Write the ending down, however long the disk is full; then tidy up."""
+        while True:
+            try:
+                with trio.CancelScope(
+                    shield=True
+                ):  # a transaction, bounded by the disk
+                    concluded = await attempt.conclude(ending)
+                break
+            except NoRoom:
+                _log.error("attempt-not-concluded", id=record.id)
+                await trio.sleep(_PAUSE_WHEN_FULL)
+        with trio.move_on_at(self.patience.deadline(), shield=True):
+            await attempt.tidy(concluded)
+        return concluded
+
+    async def _forget(self) -> NoReturn:
+        """Remove what is kept no longer, again and again."""
+        while True:
+            now = self.now()
+            try:
+                for job_id in await self.store.forget(
+                    ended_before=_before(now, self._keep),
+                    keys_before=_before(now, KEY_LIFETIME),
+                ):
+                    _log.info("job-forgotten", id=job_id)
+                    await files.remove(self._folder / job_folder(job_id))
+            except NoRoom:
+                _log.error("forgetting-without-room")
+            await trio.sleep(min(self._keep / _ROUNDS, _LONGEST_ROUND))
+
+    def _wake_up(self) -> None:
+        self._wake.set()
+        self._wake = trio.Event()
+
+    def _hear(self, events: Sequence[JobEvent], gone: Sequence[str]) -> None:
+        """Pass on what the store has committed."""
+        self.board.tell(events, gone)
+        self.metrics.hear(events)
+        if any(event.status is JobStatus.PENDING for event in events):
+            self._wake_up()
+
+    def _ended(self, record: JobRecord) -> None:
+        self.advice.ended(record)
+        self.metrics.job_ended(record)
+
+    # --- what owners ask for --------------------------------------------------------
+
+    async def submit(
+        self, order: Order, key: IdempotencyKey | None, owner: str = NOBODY
+    ) -> Submission:
         """Accept a job, or find the one that the same key made before.
 
         Takes over the file of the order if it returns; it is gone then from where it
@@ -156,20 +349,21 @@ class JobService:
             Stopping: the server takes no new work.
             BadField: the engine does not serve these languages.
             KeyReused: the key came with another payload before.
+            TooManyWaiting: as many jobs wait as may.
             NoRoom: the disk is full.
         """
         self.check_open()
         self.check_languages(order.target_language, order.source_language)
         job_id = new_id()
-        folder = self._folder / "jobs" / job_id
-        source = folder / f"source{order.suffix}"
+        source = job_folder(job_id) / f"source{order.suffix}"
         accepted = False
         try:
             with files.refusing_when_full():
-                await files.move_into(order.video, source)
-            submission = await self._store.submit(
+                await files.move_into(order.video, self._folder / source)
+            submission = await self.store.submit(
                 JobRecord(
                     id=job_id,
+                    owner=owner,
                     status=JobStatus.PENDING,
                     source=source,
                     target_language=order.target_language,
@@ -177,17 +371,18 @@ class JobService:
                     created=self.now(),
                 ),
                 key,
+                most_waiting=self.limits.waiting,
             )
             accepted = submission.created
         finally:
             if not accepted:
                 with trio.move_on_at(self.patience.deadline(), shield=True):
-                    await files.remove(folder)
+                    await files.remove(self._folder / job_folder(job_id))
         if accepted:
-            _log.info("job-accepted id=%s to=%r", job_id, order.target_language)
-            if (followed := self.durations.follow()) is not None:
-                self._followed[job_id] = (followed, submission.record.created.clock)
-            self._wake_up()
+            _log.info("job-accepted", id=job_id, to=order.target_language, owner=owner)
+            self.advice.begun(submission.record)
+        else:
+            _log.info("job-accepted-before", id=submission.record.id, owner=owner)
         return submission
 
     def check_open(self) -> None:
@@ -198,6 +393,18 @@ class JobService:
         """
         if self._stopping:
             raise Stopping("the server is stopping: submit the job again in a moment")
+
+    def check_room(self) -> None:
+        """Refuse a job that would wait behind too many, before its file comes in.
+
+        Raises:
+            TooManyWaiting: as many jobs wait as may.
+        """
+        if self.store.counts[JobStatus.PENDING] >= self.limits.waiting:
+            raise TooManyWaiting(
+                f"{self.limits.waiting} jobs wait for a worker, and that is all that"
+                " may: submit the job again later"
+            )
 
     def check_languages(self, target: str, source: str | None) -> None:
         """Refuse what the engine cannot serve.
@@ -220,120 +427,86 @@ class JobService:
             return False
         return True
 
-    async def get(self, job_id: str) -> JobRecord:
+    async def get(self, job_id: str, owner: str = NOBODY) -> JobRecord:
         """Return one job.
 
         Raises:
-            UnknownJob: there is none of this id.
+            UnknownJob: its owner has none of this id.
         """
-        return await self._store.get(job_id)
+        record = await self.store.get(job_id)
+        if record.owner != owner:
+            raise UnknownJob(job_id)
+        return record
 
-    async def cancel(self, job_id: str) -> tuple[JobRecord, bool]:
+    async def get_many(
+        self, job_ids: Sequence[str], owner: str = NOBODY
+    ) -> list[JobRecord]:
+        """Return those of these jobs that the owner has, in the order of the ids."""
+        found = await self.store.get_many(dict.fromkeys(job_ids))
+        return [
+            record
+            for job_id in dict.fromkeys(job_ids)
+            if (record := found.get(job_id)) is not None and record.owner == owner
+        ]
+
+    async def cancel(self, job_id: str, owner: str = NOBODY) -> tuple[JobRecord, bool]:
         """Cancel a job; return it, and whether this changed anything.
 
         It is cancelled when this returns; the work on it may take a moment more to
         be gone.
 
         Raises:
-            UnknownJob: there is none of this id.
+            UnknownJob: its owner has none of this id.
         """
+        known = await self.get(job_id, owner)
+        if known.is_final:
+            return known, False
         try:
-            record = await self._store.move(
+            record = await self.store.move(
                 job_id, JobStatus.CANCELLED, at=self.now(), stage=None
             )
         except IllegalMove:
-            return await self._store.get(job_id), False
-        _log.info("job-cancelled id=%s", job_id)
-        self._learn(record)
-        # The attempt may be between its claim and its start, or past its end: then
-        # there is no scope, and what it has to say is refused by the store.
-        if (scope := self._attempts.get(job_id)) is not None:
-            scope.cancel("its owner cancelled the job")
+            return await self.get(job_id, owner), False
+        _log.info("job-cancelled", id=job_id)
+        self._ended(record)
+        # The attempt may be past its end: then what it has to say is refused by the
+        # store.
+        if (running := self._attempts.get(job_id)) is not None:
+            running.scope.cancel("its owner cancelled the job")
         return record, True
 
-    def age(self, record: JobRecord) -> float:
-        """Return the seconds since the job was submitted."""
-        return trio.current_time() - record.created.clock
+    async def cancel_many(
+        self, job_ids: Sequence[str], owner: str = NOBODY
+    ) -> dict[str, tuple[JobRecord, bool]]:
+        """Cancel those of these jobs that there are; see `cancel`."""
+        found: dict[str, tuple[JobRecord, bool]] = {}
 
-    def ask_again_after(self, record: JobRecord) -> int | None:
-        """Return the whole seconds after which to ask again; None for a final job."""
-        if record.is_final:
-            return None
-        age, work = self.age(record), record.media_seconds
-        if record.id in self._followed:
-            self._followed[record.id][0].runs(age, work=work)
-        state = PollState(age=age, start_age=age, answers=1, work=work)
-        return max(1, math.ceil(self._retry_after.delay(state)))
+        async def cancel_one(job_id: str) -> None:
+            with suppress(UnknownJob):
+                found[job_id] = await self.cancel(job_id, owner)
 
-    def _learn(self, record: JobRecord) -> None:
-        """Take in how long a job took, from its submission on."""
-        followed, _ = self._followed.pop(record.id, (None, 0.0))
-        if followed is None or record.finished is None:
-            return
-        # Those that still run, and that nobody has asked about, last longer.
-        for other, created in self._followed.values():
-            other.runs(record.finished.clock - created)
-        duration = record.finished.clock - record.created.clock
-        # One that was cancelled would have taken longer.
-        cancelled = record.status is JobStatus.CANCELLED
-        followed.over(
-            Observation(
-                after=duration,
-                until=None if cancelled else duration,
-                work=record.media_seconds,
-            )
-        )
+        # Side by side, because then they share a transaction.
+        async with trio.open_nursery() as nursery:
+            for job_id in job_ids:
+                nursery.start_soon(cancel_one, job_id)
+        return found
 
-    async def _hand_out(self, nursery: trio.Nursery) -> NoReturn:
-        while True:
-            await self._free.acquire()
-            record = await self._next()
-            # No checkpoint between the claim and the start, because a job that is
-            # claimed must have an attempt that puts it back.
-            nursery.start_soon(
-                self._attempt, record, name=f"attempt {record.attempt} at {record.id}"
-            )
+    async def remove(self, job_id: str, owner: str = NOBODY) -> None:
+        """Forget a job, its upload and its result; one that runs is cancelled first.
 
-    async def _next(self) -> JobRecord:
-        while True:
-            # Taken before the claim, so that a job which comes after it wakes us.
-            wake = self._wake
-            if not self._stopping:
-                record = await self._store.claim(self.now())
-                if record is not None:
-                    return record
-            await wake.wait()
-
-    def _wake_up(self) -> None:
-        self._wake.set()
-        self._wake = trio.Event()
-
-    async def _attempt(self, record: JobRecord) -> None:
-        """Make one attempt, and write down how it ended whatever ends it."""
-        attempt = Attempt(
-            record,
-            self._engine,
-            self._store,
-            folder=self._folder / "jobs" / record.id / f"attempt-{record.attempt}",
-            now=self.now,
-        )
-        ending: Ending = None
-        scope = self._attempts[record.id] = trio.CancelScope()
-        _log.info("attempt-started id=%s attempt=%d", record.id, record.attempt)
-        try:
-            with scope:
-                ending = await attempt.work()
-        finally:
-            with trio.move_on_at(self.patience.deadline(), shield=True) as concluding:
-                concluded = await attempt.conclude(ending)
-                if concluded is not None and concluded.is_final:
-                    self._learn(concluded)
-                await attempt.tidy(concluded)
-            if concluding.cancelled_caught:
-                _log.error("attempt-not-concluded id=%s", record.id)
-            del self._attempts[record.id]
-            self._free.release()
-            self._wake_up()  # the job may be waiting for its next attempt
+        Raises:
+            UnknownJob: its owner has none of this id.
+        """
+        was_final = (await self.get(job_id, owner)).is_final
+        record = await self.store.remove(job_id, self.now())
+        _log.info("job-removed", id=job_id, status=record.status)
+        if not was_final:
+            self._ended(record)
+        with trio.move_on_at(self.patience.deadline(), shield=True):
+            if (running := self._attempts.get(job_id)) is not None:
+                running.scope.cancel("its owner removed the job")
+                await running.gone.wait()
+            await files.remove(self._folder / job_folder(job_id))
 
 
 def new_id() -> str:
@@ -341,3 +514,9 @@ def new_id() -> str:
     while (job_id := secrets.token_urlsafe(18)).startswith(("-", "_")):
         pass
     return job_id
+
+
+def _before(now: Instant, seconds: float) -> Instant:
+    return replace(
+        now, clock=now.clock - seconds, wall=now.wall - timedelta(seconds=seconds)
+    )

@@ -2,21 +2,21 @@
 
 If either dies the other is cancelled and `serve` raises: a server that answers while
 nobody works on its jobs would be worse than none. The order of stopping is: refuse
-new work, let requests end, cut off what then still runs, put its jobs back, close the
-store, remove the folder. All of it has the grace; what is left of the folder then, the
-next server removes.
+new work, release what is held, let requests end, cut off what then still runs, put its
+jobs back, close the store. All of it has the grace.
 """
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import random
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -26,19 +26,21 @@ import trio
 from hypercorn.typing import ASGIFramework
 
 from .._checks import check_count, check_number
+from .access import Access
 from .app import create_app
 from .connections import Connections
 from .demonstration import Demonstration
 from .engines import Engine
-from .errors import ServeError
+from .errors import ServeError, leaves
 from .files import Patience
-from .folders import folder_for_run
+from .folders import default_data_dir, lock_folder
+from .limits import Limits
 from .listener import open_listener, url_of
-from .service import JobService
-from .store import MemoryStore
-from .uploads import LARGEST_UPLOAD
+from .logs import get_logger
+from .service import KEEP, MAX_RUN_TIME, JobService
+from .store import Instant, Store, StoreFailed, open_store, url_of_file
 
-_log = logging.getLogger("vtrio.server")
+_log = get_logger("vtrio.server")
 
 # Of the grace, what is left for cleaning up after requests that were cut off, and for
 # the process to end; half of a grace that is shorter than two of it.
@@ -50,14 +52,18 @@ class ServerSettings:
     """How to serve.
 
     Attributes:
-        host: the address to listen on; a loopback address.
+        host: the address to listen on; a loopback address unless the store has an
+            API key.
         port: the port; 0 takes a free one.
-        data_dir: where files go; by default a temporary folder. What a server puts
-            there goes when it ends, because its store is in memory.
+        data_dir: where the store and the files are; one server has it at a time. By
+            default a folder of the user's for each port, and for port 0 a temporary
+            one, because nobody could find its jobs again.
         workers: how many jobs are worked on at once.
         grace: seconds within which the server ends when it stops; requests have them
             but for half a second.
-        largest_upload: bytes of the largest video that is taken.
+        keep: seconds for which a job is kept after its end.
+        max_run_time: seconds that an attempt at a job may take.
+        limits: what is taken at most.
     """
 
     host: str = "127.0.0.1"
@@ -65,14 +71,17 @@ class ServerSettings:
     data_dir: Path | None = None
     workers: int = 1
     grace: float = 5.0
-    largest_upload: int = LARGEST_UPLOAD
+    keep: float = KEEP
+    max_run_time: float = MAX_RUN_TIME
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         check_count("port", self.port, least=0)
         check_number("port", self.port, most=65_535)
         check_count("workers", self.workers)
         check_number("grace", self.grace, least=0)
-        check_count("largest_upload", self.largest_upload)
+        check_number("keep", self.keep, above=0)
+        check_number("max_run_time", self.max_run_time, above=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,20 +112,63 @@ async def serve(  # noqa: ASYNC128 - handed on, and called where it listens
     settings = settings or ServerSettings()
     stop = trio.Event() if stop is None else stop
     patience = Patience()
-    with await open_listener(settings.host, settings.port) as listener:
-        async with folder_for_run(settings.data_dir, patience) as folder:
-            store = MemoryStore()
-            try:
-                service = JobService(
-                    store, engine, folder, workers=settings.workers, patience=patience
-                )
-                await _run(
-                    service, listener, settings, demonstration, stop, task_status
-                )
-            finally:
-                with trio.move_on_at(patience.deadline(), shield=True):
-                    await store.close()
+    async with open_data(settings, patience) as (folder, store):
+        access = Access(store)
+        await access.refresh()
+        service = JobService(
+            store,
+            engine,
+            folder,
+            workers=settings.workers,
+            limits=settings.limits,
+            keep=settings.keep,
+            max_run_time=settings.max_run_time,
+            patience=patience,
+        )
+        listener = await open_listener(
+            settings.host, settings.port, keys=access.has_valid_keys
+        )
+        with listener:
+            _log.info(
+                "keys-needed" if access.needs_keys else "no-keys-loopback-only",
+                data_dir=str(folder),
+            )
+            await _run(
+                service, listener, access, settings, demonstration, stop, task_status
+            )
     _log.info("server-ended")
+
+
+@asynccontextmanager
+async def open_data(
+    settings: ServerSettings, patience: Patience
+) -> AsyncIterator[tuple[Path, Store]]:
+    """Have the folder of a server, and the store in it, for the length of a block.
+
+    Raises:
+        ServeError: one of them cannot be used, or the store has failed.
+    """
+    data_dir = settings.data_dir
+    if data_dir is None and settings.port:
+        data_dir = default_data_dir(settings.port)
+    now = Instant(trio.current_time(), datetime.now(UTC))
+    failed: list[Exception] = []
+    try:
+        async with (
+            lock_folder(data_dir, patience) as folder,
+            open_store(url_of_file(folder), now) as store,
+        ):
+            yield folder, store
+    except* (ServeError, StoreFailed) as group:
+        failed.extend(leaves(group))
+    match failed:
+        case [StoreFailed() as error, *_]:
+            raise ServeError(
+                f"the store has failed ({error}): repair it or its disk, and start the"
+                " server again"
+            ) from error
+        case [error, *_]:
+            raise error
 
 
 async def serve_until_signal(
@@ -147,7 +199,7 @@ async def serve_until_signal(
                 )
                 async for number in signals:
                     received.append(signal.Signals(number))
-                    _log.info("signal-received signal=%s", received[-1].name)
+                    _log.info("signal-received", signal=received[-1].name)
                     if stop.is_set():
                         nursery.cancel_scope.cancel("a second signal came")
                     stop.set()
@@ -187,7 +239,7 @@ def print_address(serving: Serving) -> None:
         sys.stdout.write(f"listening on {serving.url}\n")
         sys.stdout.flush()
     except OSError as error:
-        _log.warning("address-not-printed url=%s error=%r", serving.url, error)
+        _log.warning("address-not-printed", url=serving.url, error=str(error))
         # What is still in its buffer would be an error once more when Python ends.
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for good
 
@@ -207,6 +259,7 @@ async def _serve_then(  # noqa: ASYNC128 - handed on
 async def _run(
     service: JobService,
     listener: socket,
+    access: Access,
     settings: ServerSettings,
     demonstration: Demonstration | None,
     stop: trio.Event,
@@ -215,18 +268,18 @@ async def _run(
     address = listener.getsockname()
     if demonstration is None:
         demonstration = Demonstration.draw(trio.current_time(), rng=random.Random())
-    app = create_app(service, demonstration, largest_upload=settings.largest_upload)
+    app = create_app(service, demonstration, access)
     connections = Connections(cast("ASGIFramework", app), listener)
     async with trio.open_nursery() as nursery:
         await nursery.start(service.run)
         await nursery.start(connections.serve)
         url = url_of(address)
-        _log.info("server-listening url=%s", url)
+        _log.info("server-listening", url=url, workers=settings.workers)
         task_status.started(Serving(url=url, host=address[0], port=address[1]))
 
         await stop.wait()
         began = trio.current_time()
-        _log.info("server-stopping grace=%g", settings.grace)
+        _log.info("server-stopping", grace=settings.grace)
         cleaning_up = min(_CLEANING_UP, settings.grace / 2)
         service.patience.end_at(began + max(settings.grace, _CLEANING_UP))
         service.refuse_work()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,12 +24,10 @@ from .._threads import in_thread
 from . import files
 from .errors import BadField, BadUpload, TooLarge, TooSlow, WrongMediaType
 from .forms import LARGEST_MARGIN, CheckLanguages, Form, serve_any_language
+from .limits import Limits
 
-LARGEST_UPLOAD = 2 * 1024**3
-"""Bytes of the largest video taken by default."""
-
-# Seconds without a byte after which an upload is given up.
-_LONGEST_SILENCE = 60.0
+# Seconds of which each has to bring as much of an upload as the slowest rate makes.
+_WINDOW = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +83,12 @@ class _Video:
             while rest:
                 rest = rest[self._file.write(rest) :]
 
+    def flush(self) -> None:
+        """Have the disk keep what was written; runs in a thread."""
+        if self._file is not None:
+            with files.refusing_when_full():
+                os.fsync(self._file.fileno())
+
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
@@ -99,7 +105,7 @@ async def receive_form(
     content_type: str | None,
     content_length: int | None,
     folder: Path,
-    largest: int = LARGEST_UPLOAD,
+    limits: Limits,
     check_languages: CheckLanguages = serve_any_language,
     patience: files.Patience | None = None,
 ) -> AsyncIterator[UploadedForm]:
@@ -113,17 +119,17 @@ async def receive_form(
         NoRoom: the disk is full.
     """
     boundary = _boundary(content_type)
-    if content_length is not None and content_length > largest + LARGEST_MARGIN:
+    if content_length is not None and content_length > limits.upload + LARGEST_MARGIN:
         raise TooLarge(
-            f"the body has {content_length} bytes, and a video of {largest} is the"
-            " largest that is taken"
+            f"the body has {content_length} bytes, and a video of {limits.upload} is"
+            " the largest that is taken"
         )
-    video = _Video(folder / f"{secrets.token_hex(16)}.part", largest)
+    video = _Video(folder / f"{secrets.token_hex(16)}.part", limits.upload)
     form = Form(boundary, check_languages)
     patience = patience or files.Patience()
     try:
         try:
-            await _take_in(body, form, video)
+            await _take_in(body, form, video, limits.upload_rate)
         finally:
             video.close()
         yield _checked(form, video)
@@ -132,11 +138,14 @@ async def receive_form(
             await files.remove(video.path)
 
 
-async def _take_in(body: Source, form: Form, video: _Video) -> None:
+async def _take_in(body: Source, form: Form, video: _Video, rate: int) -> None:
     taken = 0
-    with trio.move_on_after(_LONGEST_SILENCE) as silence:
+    pace = _Pace(rate)
+    with trio.CancelScope(deadline=pace.deadline) as waiting:
         async for data in body:
-            silence.deadline = float("inf")
+            # The disk has all the time that it needs: only the client is hurried.
+            waiting.deadline = math.inf
+            began = trio.current_time()
             taken += len(data)
             if taken > video.largest + LARGEST_MARGIN:
                 raise TooLarge(
@@ -145,11 +154,37 @@ async def _take_in(body: Source, form: Form, video: _Video) -> None:
                 )
             for content in form.feed(data):
                 await in_thread(video.write, content)
-            silence.deadline = trio.current_time() + _LONGEST_SILENCE
-    if silence.cancelled_caught:
-        raise TooSlow(f"nothing came in for {_LONGEST_SILENCE:g} s")
+            pace.came(len(data), now=trio.current_time(), began=began)
+            waiting.deadline = pace.deadline
+    if waiting.cancelled_caught:
+        raise TooSlow(
+            f"less than {pace.least} bytes came in within {_WINDOW:g} s: the upload has"
+            " to be faster"
+        )
     for content in form.feed(None):
         await in_thread(video.write, content)
+    await in_thread(video.flush)
+
+
+class _Pace:
+    """When an upload that brings too little is to be given up.
+
+    Time that we took ourselves does not count.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.least = max(1, math.ceil(rate * _WINDOW))
+        self.deadline = trio.current_time() + _WINDOW
+        self._came = 0
+
+    def came(self, size: int, *, now: float, began: float) -> None:
+        """Take in that so much has come; with enough of it a new window begins."""
+        self._came += size
+        if self._came >= self.least:
+            self._came = 0
+            self.deadline = now + _WINDOW
+        else:
+            self.deadline += now - began
 
 
 def _boundary(content_type: str | None) -> bytes:

@@ -5,10 +5,10 @@ Each is imported when it is chosen: the real one brings models and their librari
 
 from __future__ import annotations
 
-import logging
 import os
 
 from ..._distributions import Durations
+from ..logs import get_logger
 from ._base import Engine, EngineError, Progress, Task, Translation
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "choose_engine",
 ]
 
-_log = logging.getLogger("vtrio.server.engines")
+_log = get_logger("vtrio.server.engines")
 
 ENGINES = ("local", "simulated")
 
@@ -72,9 +72,9 @@ def choose_engine(
 
 def _chosen(engine: Engine, *, because: str | None = None) -> Engine:
     if because is None:
-        _log.info("engine-chosen engine=%s", engine.name)
+        _log.info("engine-chosen", engine=engine.name)
     else:
-        _log.warning("engine-chosen engine=%s because=%r", engine.name, because)
+        _log.warning("engine-chosen", engine=engine.name, because=because)
     return engine
 
 

@@ -1,0 +1,122 @@
+"""`vtrio serve`, whose jobs end when they are told to.
+
+Everything is that of the command, but for the engine. It prints `waiting` when all
+its jobs wait for the signal SIGUSR1; then the k-th of them ends at its share of the
+time that was set. With `--disk-rate` what is uploaded is written as slowly as that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import trio
+
+import vtrio.server.engines
+from vtrio.cli import main
+from vtrio.server.engines import Engine, Progress, Task, Translation
+
+# Time for the signal's own work to be over before the first job ends.
+_LEAD = 0.5
+
+
+class SteeredEngine:
+    """Ends its k-th job at k shares of a time after a signal; gives the upload back."""
+
+    name = "simulated"
+
+    def __init__(self, jobs: int, within: float) -> None:
+        self._jobs = jobs
+        self._within = within
+        self._begun = 0
+        self._waiting = 0
+        self._go = trio.Event()
+        self._went_at = 0.0
+        self._token: trio.lowlevel.TrioToken | None = None
+        signal.signal(signal.SIGUSR1, self._hear)
+
+    def check(self, target_language: str, source_language: str | None) -> None:
+        """Refuse no language."""
+
+    async def translate(
+        self, task: Task, report: Callable[[Progress], None]
+    ) -> Translation:
+        """Wait for the signal, and then for the instant of this job."""
+        turn = self._begun
+        self._begun += 1
+        self._token = trio.lowlevel.current_trio_token()
+        made = await trio.to_thread.run_sync(_make, task)
+        self._waiting += 1
+        if self._waiting == self._jobs:
+            print("waiting", flush=True)
+        await self._go.wait()
+        share = self._within * turn / self._jobs
+        await trio.sleep_until(self._went_at + _LEAD + share)
+        return made
+
+    def _hear(self, number: int, frame: object) -> None:
+        # A handler may come between any two steps of trio's: it must not touch more.
+        if self._token is not None:
+            self._token.run_sync_soon(self._start, idempotent=True)
+
+    def _start(self) -> None:
+        self._went_at = trio.current_time()
+        self._go.set()
+
+
+def _make(task: Task) -> Translation:
+    video = task.folder / "translated.mp4"
+    os.link(task.source, video)
+    subtitles = task.folder / "subtitles.vtt"
+    subtitles.write_text("WEBVTT\n", encoding="utf-8")
+    return Translation(video=video, subtitles=subtitles)
+
+
+def _slow_down_the_disk(rate: float) -> None:
+    """Have what is written through `Path.open` unbuffered take its time."""
+
+    class SlowFile(io.FileIO):
+        def write(self, data: Any, /) -> int:
+            began = time.monotonic()
+            written = super().write(data)
+            time.sleep(max(0.0, began + written / rate - time.monotonic()))
+            return written
+
+    quick = Path.open
+
+    def slow(self: Path, mode: str = "r", buffering: int = -1, *rest: Any) -> Any:
+        if mode == "xb" and buffering == 0:
+            return SlowFile(self, "x")
+        return quick(self, mode, buffering, *rest)
+
+    Path.open = slow  # type: ignore[method-assign,assignment]
+
+
+def _serve() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, required=True)
+    parser.add_argument("--within", type=float, required=True)
+    parser.add_argument("--disk-rate", type=float)
+    parser.add_argument("flags", nargs="*")
+    options = parser.parse_args()
+    if options.disk_rate is not None:
+        _slow_down_the_disk(options.disk_rate)
+    engine = SteeredEngine(options.jobs, options.within)
+
+    def choose(name: str | None = None, **_: object) -> Engine:
+        return engine
+
+    vtrio.server.engines.choose_engine = choose
+    serve = ["serve", "--port", "0", "--engine", "simulated"]
+    return main([*serve, *options.flags])
+
+
+if __name__ == "__main__":
+    sys.exit(_serve())

@@ -1,0 +1,115 @@
+"""Who may: API keys, of which the store has but digests.
+
+A key is random and long, so a plain SHA-256 of it is as good as unguessable; no slow
+hash is needed, as for passwords. It begins with an id, which is no secret: by it the
+key is found, and by it jobs know whose they are.
+
+Where the store has never had a key, everybody may do everything, and the server
+listens on loopback only. Once there was one, requests need one that is valid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import trio
+
+from .errors import Unauthorized
+from .store import NOBODY, ApiKeyRecord, Instant, Store
+
+_KEY = re.compile(r"vtrio_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+_BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
+_NO_DIGEST = bytes(32)
+
+# Seconds after which a key that was added or revoked by another process is noticed.
+_FRESH = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks.
+
+    Attributes:
+        owner: whose jobs it may see: the id of its key, or `NOBODY`.
+        name: by what it is told from other clients where requests are counted.
+    """
+
+    owner: str
+    name: str
+
+
+class Access:
+    """Tells from a request's headers who asks."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._keys: dict[str, ApiKeyRecord] = {}
+        self._read_at = float("-inf")
+        self._reading = False
+
+    def __repr__(self) -> str:
+        return f"<Access keys={len(self._keys)}>"
+
+    @property
+    def needs_keys(self) -> bool:
+        """Tell whether a request needs a key: the store has, or had, one."""
+        return bool(self._keys)
+
+    @property
+    def has_valid_keys(self) -> bool:
+        """Tell whether any key opens."""
+        return any(key.revoked is None for key in self._keys.values())
+
+    async def refresh(self) -> None:
+        """Read the keys, unless that was done a moment ago or is being done."""
+        if self._reading or trio.current_time() - self._read_at < _FRESH:
+            return
+        self._reading = True
+        try:
+            self._keys = {key.id: key for key in await self._store.api_keys()}
+            self._read_at = trio.current_time()
+        finally:
+            self._reading = False
+
+    async def client(self, authorization: Sequence[str], address: str) -> Client:
+        """Return who asks, by the lines of the `Authorization` header.
+
+        Raises:
+            Unauthorized: a key is needed, and there is none that is valid.
+        """
+        await self.refresh()
+        if not self.needs_keys:
+            return Client(NOBODY, address)
+        if not authorization:
+            raise Unauthorized("send an API key, as Authorization: Bearer KEY")
+        bearer = _BEARER.fullmatch(authorization[0].strip())
+        if len(authorization) == 1 and bearer is not None:
+            key = self._find(bearer[1])
+            if key is not None:
+                return Client(key.id, key.id)
+        raise Unauthorized("this API key is not known, or was revoked")
+
+    def _find(self, text: str) -> ApiKeyRecord | None:
+        match = _KEY.fullmatch(text)
+        key = self._keys.get(match[1]) if match else None
+        # What is not known is compared too, so that the time does not tell.
+        expected = _NO_DIGEST if key is None else key.digest
+        fits = hmac.compare_digest(digest_of(text), expected)
+        return key if fits and key is not None and key.revoked is None else None
+
+
+def new_key(name: str, now: Instant) -> tuple[str, ApiKeyRecord]:
+    """Draw a key; return its text, which is nowhere else, and what the store keeps."""
+    key_id = secrets.token_hex(6)
+    text = f"vtrio_{key_id}_{secrets.token_urlsafe(32)}"
+    return text, ApiKeyRecord(id=key_id, name=name, digest=digest_of(text), created=now)
+
+
+def digest_of(text: str) -> bytes:
+    """Return what the store keeps of a key."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,148 @@
+"""The change feed: an answer that is held while there is nothing to tell, or a stream.
+
+A stream follows the WHATWG text on server-sent events: an event's `id` is its cursor,
+which comes back as `Last-Event-ID` when a client connects again.
+"""
+
+from __future__ import annotations
+
+import json
+from types import TracebackType
+from typing import Self
+
+from quart import Response, request
+from quart.wrappers.response import ResponseBody
+from quart_trio import QuartTrio
+
+from . import documents, queries
+from .answers import client, facts, json_answer
+from .board import feed_of
+from .documents import event_document, format_cursor
+from .errors import ExpiredCursor
+from .preferences import read_wait
+from .service import JobService
+from .store import EventPage
+
+_STREAM = "text/event-stream"
+# Seconds after which a stream with nothing to tell says that it is alive: proxies cut
+# what is silent for a minute, or for half of one.
+_HEARTBEAT = 15.0
+_COMMENT = b":\n\n"
+
+
+def add_feed_routes(app: QuartTrio, service: JobService) -> None:
+    """Add them to the app."""
+    store, board = service.store, service.board
+
+    @app.get("/v1/events")
+    async def follow() -> Response:
+        who = client()
+        streams = _wants_stream()
+        cursor = request.headers.get("Last-Event-ID") if streams else None
+        if cursor is None:
+            cursor = queries.read_one(request.args, "after")
+        after = queries.read_cursor(cursor, store_id=store.id)
+        limit = queries.read_count(
+            request.args,
+            "limit",
+            default=queries.MOST_EVENTS,
+            most=queries.MOST_EVENTS,
+        )
+        if streams:
+            page = await store.events(who.owner, after, limit)
+            facts().closing.enter_context(board.holding(who.name))
+            stream = EventStream(service, who.owner, page, limit)
+            headers = {**documents.ABOUT_JOBS, "X-Accel-Buffering": "no"}
+            return Response(stream, headers=headers, content_type=_STREAM)
+
+        async def look() -> EventPage:
+            return await store.events(who.owner, after, limit)
+
+        wait = read_wait(request.headers.getlist("Prefer"))
+        headers = dict(documents.ABOUT_JOBS)
+        if wait is None:
+            page = await look()
+        else:
+            page = await board.hold(
+                look, _has_events, [feed_of(who.owner)], client=who.name, seconds=wait
+            )
+            headers["Preference-Applied"] = f"wait={wait}"
+        headers["Events-Cursor"] = format_cursor(store.id, page.next)
+        described = _described(page, service)
+        return json_answer(
+            {"events": described, "next": headers["Events-Cursor"]}, headers=headers
+        )
+
+
+class EventStream(ResponseBody):
+    """The events of an owner as they come, until the client leaves or the server stops.
+
+    It begins at once, with a comment if there is nothing else: a client is to know
+    that it is connected.
+    """
+
+    def __init__(
+        self, service: JobService, owner: str, page: EventPage, limit: int
+    ) -> None:
+        self._service = service
+        self._owner = owner
+        self._page: EventPage | None = page
+        self._after = page.next
+        self._limit = limit
+
+    async def __aenter__(self) -> Self:
+        """Open nothing."""
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close nothing."""
+
+    def __aiter__(self) -> Self:
+        """Iterate over itself, once."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next events, or a comment where there are none for a while."""
+        page, self._page = self._page, None
+        if page is None:
+            if self._service.board.released:
+                raise StopAsyncIteration
+            try:
+                page = await self._service.board.wait_for_news(
+                    self._look, _has_events, [feed_of(self._owner)], seconds=_HEARTBEAT
+                )
+            except ExpiredCursor:
+                # It fell so far behind that events are gone; asking again tells it so.
+                raise StopAsyncIteration from None
+        self._after = page.next
+        described = _described(page, self._service)
+        return b"".join(map(_as_message, described)) or _COMMENT
+
+    async def _look(self) -> EventPage:
+        return await self._service.store.events(self._owner, self._after, self._limit)
+
+
+def _has_events(page: EventPage) -> bool:
+    return bool(page.events)
+
+
+def _described(page: EventPage, service: JobService) -> list[documents.EventDocument]:
+    for event in page.events:
+        if event.status.is_final:
+            service.metrics.told(event.job_id)
+    return [event_document(event, store_id=service.store.id) for event in page.events]
+
+
+def _as_message(event: documents.EventDocument) -> bytes:
+    data = json.dumps(event, separators=(",", ":"))
+    return f"id: {event['cursor']}\ndata: {data}\n\n".encode()
+
+
+def _wants_stream() -> bool:
+    kinds = ["application/json", _STREAM]
+    return request.accept_mimetypes.best_match(kinds) == _STREAM

@@ -1,0 +1,134 @@
+"""One writer: changes that come at the same time share a transaction.
+
+A transaction costs a thread's hand-over and a flush of the disk, whatever is in it.
+So while one is being committed, the changes that come in wait, and the next one takes
+them all: under load the cost of a change falls, and alone it waits for nobody.
+
+Changes are committed in the order in which they came, and told in that order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeVar, cast
+
+import trio
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..._threads import in_thread
+from .changing import Changed
+from .failures import translate
+
+_T = TypeVar("_T")
+Change = Callable[[Connection], Changed[_T]]
+
+# So that those at the end of a long queue hear of the first ones' fate in time.
+_MOST_AT_ONCE = 256
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A change that waits for its transaction, and what became of it."""
+
+    change: Change[Any]
+    done: trio.Event = field(default_factory=trio.Event)
+    changed: Changed[Any] | None = None
+    error: Exception | None = None
+
+
+class Writer:
+    """Commits changes for as long as `run` runs.
+
+    `take_in` is told of each change once it is committed, before whoever asked for it.
+    """
+
+    def __init__(self, engine: Engine, take_in: Callable[[Changed[Any]], None]) -> None:
+        self._engine = engine
+        self._take_in = take_in
+        self._waiting: deque[_Entry] = deque()
+        self._wake = trio.Event()
+        self._closed = False
+
+    async def write(self, change: Change[_T]) -> _T:
+        """Have a change committed, and return its value.
+
+        Cancelled before it is handed over, it has no effect; after that it is not
+        cancelled, because then nobody could tell whether it had one.
+
+        Raises:
+            StoreFailed: the store cannot be used, and nothing has changed.
+            NoRoom: the disk is full, and nothing has changed.
+        """
+        await trio.lowlevel.checkpoint()
+        if self._closed:
+            raise trio.ClosedResourceError("the store is closed")
+        entry = _Entry(change)
+        self._waiting.append(entry)
+        self._wake.set()
+        # Bounded by the disk alone, as any work in a thread.
+        with trio.CancelScope(shield=True):
+            await entry.done.wait()
+        if entry.error is not None:
+            raise entry.error
+        return cast("Changed[_T]", entry.changed).value
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> NoReturn:
+        """Commit what comes, until cancelled; then refuse what has not been."""
+        try:
+            task_status.started()
+            while True:
+                while not self._waiting:
+                    self._wake = trio.Event()
+                    await self._wake.wait()
+                size = min(len(self._waiting), _MOST_AT_ONCE)
+                batch = [self._waiting.popleft() for _ in range(size)]
+                try:
+                    await in_thread(self._commit, batch)
+                finally:
+                    self._tell(batch)
+        finally:
+            self._closed = True
+            self._tell(list(self._waiting))
+
+    def _tell(self, batch: list[_Entry]) -> None:
+        for entry in batch:
+            if entry.changed is not None:
+                self._take_in(entry.changed)
+            elif entry.error is None:
+                entry.error = trio.ClosedResourceError("the store was closed")
+        for entry in batch:
+            entry.done.set()
+
+    def _commit(self, batch: list[_Entry]) -> None:
+        """Commit the changes of a batch together; runs in a thread."""
+        error = self._try(batch)
+        if error is None:
+            return
+        if len(batch) == 1:
+            batch[0].error = translate(error)
+            return
+        # One of them, or all: each on its own tells.
+        for entry in batch:
+            self._commit([entry])
+
+    def _try(self, batch: list[_Entry]) -> SQLAlchemyError | None:
+        try:
+            with self._engine.begin() as connection:
+                for entry in batch:
+                    entry.changed = entry.error = None
+                    try:
+                        entry.changed = entry.change(connection)
+                    except SQLAlchemyError:
+                        raise
+                    except Exception as refusal:  # noqa: BLE001 - it is its asker's
+                        entry.error = refusal
+        except SQLAlchemyError as error:
+            for entry in batch:
+                entry.changed = entry.error = None
+            return error
+        return None
