@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from vtrio.server import Limits
+
 if TYPE_CHECKING:
     from tests.programs.conftest import CheckCorpus
 
@@ -92,8 +94,10 @@ HALF: list[Entry] = [
 
 BULK: list[Entry] = [
     cancel(b'{"ids":["a"]}', 200),
-    cancel(b'{"ids":["a","a","\\u0000","\\ud83c\\udfac",""],"other":1}', 200),
-    cancel(b'{"ids":[]}', 200, 422),
+    cancel(b'{"ids":["a","b","a"],"other":1}', 200),
+    cancel(b'{"ids":["\\u0000","\\ud83c\\udfac"]}', 400),
+    cancel(b'{"ids":[""]}', 400),
+    cancel(b'{"ids":[]}', 422),
     cancel(b"", 400, name="cancel nothing"),
     cancel(b"{", 400),
     cancel(b"nonsense", 400),
@@ -103,13 +107,13 @@ BULK: list[Entry] = [
     cancel('{"ids":["a"]}'.encode("utf-16"), 400, name="UTF-16"),
     cancel('{"ids":["a"]}'.encode("utf-32-be"), 400, name="UTF-32"),
     cancel(b'{"ids":["\xff"]}', 400),
-    cancel(b'{"ids":["\\ud800"]}', 200, 400, 422),
+    cancel(b'{"ids":["\\ud800"]}', 400),
     cancel(b'{"ids":["\x00"]}', 400),
     cancel(b'{"ids":NaN}', 400),
     cancel(b'{"ids":[],"x":-Infinity}', 400),
-    cancel(b'{"ids":["a"],"x":1e9999}', 200, 400, 422),
-    cancel(b'{"ids":["a"],"x":%s}' % (b"9" * 5000), 200, 400, 422),
-    cancel(b'{"ids":["a"],"ids":["b"]}', 200, 400, 422),
+    cancel(b'{"ids":["a"],"x":1e9999}', 200),
+    cancel(b'{"ids":["a"],"x":%s}' % (b"9" * 5000), 400),
+    cancel(b'{"ids":["a"],"ids":["b"]}', 400),
     cancel(b"[" * 30_000, 400, name="30,000 arrays"),
     cancel(b'{"a":' * 10_000, 400, name="10,000 objects"),
     cancel(b'{"ids":["a"],"x":' + b"[" * 20 + b"]" * 20 + b"}", 400),
@@ -117,7 +121,7 @@ BULK: list[Entry] = [
     cancel(b'{"ids":["a"]}' + b" " * 70_000, 413, name="too many blanks"),
     cancel(b'{"ids":[%s"a"]}' % (b'"a",' * 200), 422, name="201 ids"),
     *(
-        cancel(body, 422)
+        cancel(body, 400)
         for body in (
             b"null",
             b"1",
@@ -282,4 +286,4 @@ async def test_bodies_that_are_none_harm_nothing(check_corpus: CheckCorpus) -> N
 
 async def test_odd_bodies_are_answered(check_corpus: CheckCorpus) -> None:
     """By what they mean, or by a problem."""
-    await check_corpus([*BULK, *FORMS], largest_upload=LARGEST)
+    await check_corpus([*BULK, *FORMS], limits=Limits(upload=LARGEST))
