@@ -67,7 +67,7 @@ class Access:
 
     async def refresh(self) -> None:
         """Read the keys, unless that was done a moment ago or is being done."""
-        if self._reading or trio.current_time() - self._read_at < _FRESH:
+        if self._reading or not self._is_stale:
             return
         self._reading = True
         try:
@@ -83,16 +83,28 @@ class Access:
             Unauthorized: a key is needed, and there is none that is valid.
         """
         await self.refresh()
-        if not self.needs_keys:
-            return Client(NOBODY, address)
+        if (client := self._client(authorization, address)) is not None:
+            return client
         if not authorization:
             raise Unauthorized("send an API key, as Authorization: Bearer KEY")
-        bearer = _BEARER.fullmatch(authorization[0].strip())
-        if len(authorization) == 1 and bearer is not None:
-            key = self._find(bearer[1])
-            if key is not None:
-                return Client(key.id, key.id)
         raise Unauthorized("this API key is not known, or was revoked")
+
+    def known(self, authorization: Sequence[str], address: str) -> Client | None:
+        """Return who asks, if that can be told without reading the keys anew."""
+        return None if self._is_stale else self._client(authorization, address)
+
+    @property
+    def _is_stale(self) -> bool:
+        return trio.current_time() - self._read_at >= _FRESH
+
+    def _client(self, authorization: Sequence[str], address: str) -> Client | None:
+        if not self.needs_keys:
+            return Client(NOBODY, address)
+        if len(authorization) != 1:
+            return None
+        bearer = _BEARER.fullmatch(authorization[0].strip())
+        key = None if bearer is None else self._find(bearer[1])
+        return None if key is None else Client(key.id, key.id)
 
     def _find(self, text: str) -> ApiKeyRecord | None:
         match = _KEY.fullmatch(text)

@@ -71,24 +71,42 @@ def job_answer(
     """
     content = documents.encode(documents.job_document(record))
     etag = documents.job_etag(record, content)
+    headers = headers_about(record, service, etag, cursor=cursor, held=held)
+    if location is not None:
+        headers["Location"] = location
+    if seen is not None and seen.has(etag):
+        return without_content(304, headers)
+    return Response(
+        content, status=status, headers=headers, content_type="application/json"
+    )
+
+
+def headers_about(
+    record: JobRecord,
+    service: JobService,
+    etag: str,
+    *,
+    cursor: int | None = None,
+    held: int | None = None,
+) -> dict[str, str]:
+    """Return the headers of an answer about a job, which is told by it.
+
+    `cursor` is that of before the look at the job; without one, it was just now.
+    """
     headers = documents.job_headers(
         record,
         now=trio.current_time(),
         ask_again_after=None if held is not None else service.ask_again_after(record),
     )
     headers["ETag"] = etag
+    if cursor is None:
+        cursor = service.store.cursor
     headers["Events-Cursor"] = format_cursor(service.store.id, cursor)
     if held is not None:
         headers["Preference-Applied"] = f"wait={held}"
-    if location is not None:
-        headers["Location"] = location
     if record.is_final:
         service.metrics.told(record.id)
-    if seen is not None and seen.has(etag):
-        return without_content(304, headers)
-    return Response(
-        content, status=status, headers=headers, content_type="application/json"
-    )
+    return headers
 
 
 def jobs_answer(

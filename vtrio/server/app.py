@@ -12,7 +12,7 @@ from .._version import __version__
 from . import metrics
 from .access import Access
 from .answers import facts, json_answer
-from .asgi import App, Boundary
+from .asgi import App, Boundary, Scope
 from .demonstration import Demonstration
 from .errors import NotReady
 from .feed_routes import add_feed_routes
@@ -20,7 +20,9 @@ from .job_routes import JobRoutes
 from .logs import get_logger
 from .openapi import openapi_document
 from .problems import problem_for
+from .requests import address_of
 from .service import JobService
+from .unchanged import UnchangedJobs
 
 _log = get_logger("vtrio.server.http")
 
@@ -45,7 +47,11 @@ def create_app(
         # Unforeseen errors become problems in tests too.
         PROPAGATE_EXCEPTIONS=False,
     )
-    boundary = Boundary(cast("App", app.asgi_app), service.metrics.request)
+    boundary = Boundary(
+        cast("App", app.asgi_app),
+        service.metrics.request,
+        UnchangedJobs(service, access).answer,
+    )
     # Quart's own way of wrapping; hypercorn's types and ours differ in name alone.
     app.asgi_app = boundary  # type: ignore[method-assign,assignment]
     # Otherwise `//status` would be redirected.
@@ -62,7 +68,8 @@ def create_app(
             known.route = request.url_rule.rule
         if request.path not in _OPEN:
             known.client = await access.client(
-                request.headers.getlist("Authorization"), _address()
+                request.headers.getlist("Authorization"),
+                address_of(cast("Scope", request.scope)),
             )
 
     @app.get("/status")
@@ -111,9 +118,3 @@ async def _answer_error(error: Exception) -> Response:
         status=problem.status,
         headers=problem.all_headers(),
     )
-
-
-def _address() -> str:
-    """Return the address that a request comes from."""
-    # Quart joins host and port, or says `<local>` where there is no socket.
-    return (request.remote_addr or "").rpartition(":")[0]

@@ -35,6 +35,11 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+Shortcut: TypeAlias = Callable[[Scope, Facts], Headers | None]
+"""Returns the headers of an answer 304 where that is one, and None otherwise."""
+
 Count: TypeAlias = Callable[[str, str, int], None]
 """Told of each answered request: its method, its route and the status."""
 
@@ -108,9 +113,10 @@ class _Answer:
 class Boundary:
     """Wraps an ASGI app with the gate, and with answers to what it cannot answer."""
 
-    def __init__(self, app: App, count: Count) -> None:
+    def __init__(self, app: App, count: Count, shortcut: Shortcut) -> None:
         self._app = app
         self._count = count
+        self._shortcut = shortcut
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or pass on what is not HTTP."""
@@ -142,6 +148,10 @@ class Boundary:
                 )
 
     async def _answer(self, scope: Scope, facts: Facts, answer: _Answer) -> None:
+        if (headers := self._shortcut(scope, facts)) is not None:
+            for message in _messages(304, headers):
+                await answer.send(message)
+            return
         if scope["path"] == "*" and scope["method"] == "OPTIONS":
             await _answer_itself(_abilities(), facts.gate, answer)
             return
@@ -202,11 +212,7 @@ async def _answer_itself(
 
 def _abilities() -> tuple[Message, ...]:
     """Answer `OPTIONS *`, which asks about the server as a whole (RFC 9110, 9.3.7)."""
-    headers = [(b"allow", b"DELETE, GET, HEAD, OPTIONS, POST")]
-    return (
-        {"type": "http.response.start", "status": 204, "headers": headers},
-        {"type": "http.response.body", "body": b""},
-    )
+    return _messages(204, [(b"allow", b"DELETE, GET, HEAD, OPTIONS, POST")])
 
 
 async def _refuse_websocket(scope: Scope, send: Send) -> None:
@@ -227,11 +233,11 @@ def _messages_of(problem: Problem, request: str) -> tuple[Message, ...]:
         for name, value in problem.all_headers().items()
     ]
     headers.append((b"content-length", str(len(body)).encode()))
+    return _messages(problem.status, headers, body)
+
+
+def _messages(status: int, headers: Headers, body: bytes = b"") -> tuple[Message, ...]:
     return (
-        {
-            "type": "http.response.start",
-            "status": problem.status,
-            "headers": headers,
-        },
+        {"type": "http.response.start", "status": status, "headers": headers},
         {"type": "http.response.body", "body": body},
     )

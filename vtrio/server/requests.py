@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from .access import Client
 from .gate import BodyGate
@@ -34,6 +35,12 @@ class Facts:
     closing: ExitStack = field(default_factory=ExitStack)
     route: str = "none"
     client: Client | None = None
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """Return the address that a request comes from, without the port."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:

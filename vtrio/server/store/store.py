@@ -208,7 +208,7 @@ class Store:
         Raises:
             UnknownJob: there is none of this id.
         """
-        if (record := self._remembered(job_id)) is not None:
+        if (record := self.remembered(job_id)) is not None:
             await trio.lowlevel.checkpoint()
             return record
         commits = self._commits
@@ -225,7 +225,7 @@ class Store:
         found: dict[str, JobRecord] = {}
         missed = []
         for job_id in job_ids:
-            if (record := self._remembered(job_id)) is not None:
+            if (record := self.remembered(job_id)) is not None:
                 found[job_id] = record
             else:
                 missed.append(job_id)
@@ -329,7 +329,8 @@ class Store:
             for listener in self.listeners:
                 listener(changed.events, gone)
 
-    def _remembered(self, job_id: str) -> JobRecord | None:
+    def remembered(self, job_id: str) -> JobRecord | None:
+        """Return a job if it is in memory, as all are that have not ended."""
         if (record := self._unfinished.get(job_id)) is not None:
             return record
         if (record := self._ended.get(job_id)) is not None:
