@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +27,7 @@ from vtrio.server import (
     ServerSettings,
     Serving,
     Store,
+    asgi,
     create_app,
     open_store,
     serve,
@@ -432,3 +436,108 @@ def start_server() -> StartServer:
                 stop.set()
 
     return server
+
+
+# --- a corpus of requests, to one server ------------------------------------------
+
+CheckCorpus = Callable[..., Awaitable[None]]
+# A name, the bytes, and the statuses that may answer them: 0 is no answer.
+Corpus = Sequence[tuple[str, bytes, tuple[int, ...]]]
+
+# Seconds within which every answer is whole; all requests are under way at once.
+_PATIENCE = 3
+
+
+@pytest.fixture
+def check_corpus(
+    start_server: StartServer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> CheckCorpus:
+    """Send requests as they are, and look at every answer.
+
+    It comes in time, has the status that it may have, and tells of no traceback; what
+    refuses is a whole problem document. Those that are `below` are refused by
+    hypercorn in its own words, and the client ends before the request does where it
+    is `half` of one. Nothing is logged as failed, and the server serves on.
+    """
+    # What was announced and does not come need not be waited for as long as usual.
+    monkeypatch.setattr(asgi, "_LINGER", 0.2)
+
+    async def check(
+        corpus: Corpus = (),
+        *,
+        below: Corpus = (),
+        half: Corpus = (),
+        **settings: object,
+    ) -> None:
+        answers: dict[str, bytes] = {}
+
+        async def send(name: str, request: bytes, *, half: bool = False) -> None:
+            answers[name] = await _exchange(running, request, half=half)
+
+        async with start_server(**settings) as running, running.client() as client:
+            job = (await running.complete(client, VIDEO)).rpartition("/")[2].encode()
+            with trio.move_on_after(_PATIENCE):
+                async with trio.open_nursery() as nursery:
+                    for name, request, _ in (*corpus, *below):
+                        nursery.start_soon(send, name, request.replace(b"JOB", job))
+                    for name, request, _ in half:
+                        nursery.start_soon(partial(send, name, request, half=True))
+            serves_on = (await client.get("/status")).status_code == 200
+        everything = [*corpus, *below, *half]
+        assert len({name for name, _, _ in everything}) == len(everything)
+        assert [name for name, _, _ in everything if name not in answers] == []
+        wrong = [
+            f"{name}: {answers[name][-300:]!r}"
+            for name, _, statuses in everything
+            if _status_of(answers[name]) not in statuses
+        ]
+        assert not wrong, "\n".join(wrong)
+        for name, _, _ in corpus:
+            if _status_of(answers[name]) >= 400:
+                _check_raw_problem(answers[name])
+        assert not [name for name in answers if b"Traceback" in answers[name]]
+        assert [entry for entry in caplog.records if entry.levelname == "ERROR"] == []
+        assert serves_on
+
+    return check
+
+
+async def _exchange(running: Running, request: bytes, *, half: bool) -> bytes:
+    """Send bytes, all of them if the server lets us, and read until it closes."""
+    answer = b""
+    async with await running.connect() as stream, trio.open_nursery() as nursery:
+
+        async def send() -> None:
+            with suppress(trio.BrokenResourceError):  # it may have answered already
+                await stream.send_all(request)
+                if half:
+                    await stream.send_eof()
+
+        nursery.start_soon(send)
+        with suppress(trio.BrokenResourceError):  # it may close while we still write
+            async for piece in stream:
+                answer += piece
+        nursery.cancel_scope.cancel("the server has closed")
+    return answer
+
+
+def _status_of(answer: bytes) -> int:
+    match = re.match(rb"HTTP/1\.1 (\d{3}) ", answer)
+    return int(match[1]) if match else 0
+
+
+def _check_raw_problem(answer: bytes) -> None:
+    """Assert that an answer is a problem, whole."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head.lower(), answer
+    if not body:  # it was asked for by HEAD
+        return
+    document = json.loads(body)
+    assert document["status"] == _status_of(answer)
+    assert document["type"].startswith(("about:blank", "urn:vtrio:problem:")), answer
+    assert document["title"]
+    told = re.search(rb"x-request-id: (\S+)", head, re.IGNORECASE)
+    assert told, answer
+    assert document["request_id"] == told[1].decode()

@@ -219,7 +219,10 @@ async def _refuse_websocket(scope: Scope, send: Send) -> None:
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1000})
         return
-    for message in _messages_of(_NO_WEBSOCKETS, request_id(scope["headers"])):
+    called = request_id(scope["headers"])
+    start, body = _messages_of(_NO_WEBSOCKETS, called)
+    headers = [*start["headers"], (b"x-request-id", called.encode())]
+    for message in ({**start, "headers": headers}, body):
         await send({**message, "type": f"websocket.{message['type']}"})
 
 

@@ -8,6 +8,9 @@ outside of that (hypercorn 0.18):
 - An error in one connection would end the server with all the others.
 - It sends in a shield without a deadline. Here the connections are known, and can be
   broken so that the server ends: a client that does not read would hold it up.
+- It goes over to HTTP/2 for whoever asks, which no limit of ours knows of, and fails
+  where the settings in that request are none. It refuses a broken handshake for a
+  WebSocket and then keeps the connection for ever, or fails: `_Protocol`.
 - It runs the app's lifespan, of which ours has none.
 """
 
@@ -17,12 +20,18 @@ import logging
 from contextlib import suppress
 from socket import SHUT_RDWR, socket
 
+import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
+from hypercorn.events import Closed
+from hypercorn.protocol.events import EndBody, Event
+from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
+from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
+from hypercorn.utils import parse_socket_addr
 
 from .logs import get_logger
 
@@ -110,6 +119,30 @@ class _Connection(TCPServer):
 
     _left = False
 
+    async def run(self) -> None:
+        """Speak HTTP/1 until either side leaves: TLS and HTTP/2 are left out."""
+        own = self.stream.socket
+        try:
+            async with TaskGroup() as tasks:
+                self._task_group = tasks
+                self.protocol = _Protocol(  # type: ignore[assignment]
+                    self.app,
+                    self.config,
+                    self.context,
+                    tasks,
+                    ConnectionState(self.state),
+                    False,
+                    parse_socket_addr(own.family, own.getpeername()),
+                    parse_socket_addr(own.family, own.getsockname()),
+                    self.protocol_send,
+                )
+                await self.idle_task.restart(tasks, self._idle_timeout)
+                await self._read_data()
+        except OSError:  # the client has left already
+            pass
+        finally:
+            await self._close()
+
     async def _read_data(self) -> None:
         await super()._read_data()
         self._left = True
@@ -119,6 +152,26 @@ class _Connection(TCPServer):
         # A request that is answered after its client has left starts the wait anew.
         if not self._left:
             await super()._idle_timeout()
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1 on one connection."""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Go on with HTTP/1: a server may ignore an `Upgrade` (RFC 9110, 7.8)."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        try:
+            await super()._create_stream(request)
+        except UnicodeDecodeError:  # the headers of a handshake
+            await self._send_error_response(400)
+            await self.send(Closed())
+
+    async def stream_send(self, event: Event) -> None:
+        """Send a part of an answer, and close a connection that cannot go on."""
+        await super().stream_send(event)
+        if isinstance(event, EndBody) and isinstance(self.connection, H11WSConnection):
+            await self.send(Closed())
 
 
 class _Config(Config):

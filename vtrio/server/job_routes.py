@@ -189,8 +189,12 @@ class JobRoutes:
     async def cancel_several(self) -> Response:
         """Cancel the named jobs."""
         who = client()
-        content_type = request.headers.get("Content-Type")
-        ids = await read_ids(body(), content_type, self._limits)
+        ids = await read_ids(
+            body(),
+            content_type=request.headers.get("Content-Type"),
+            content_length=request.content_length,
+            limits=self._limits,
+        )
         cursor = self._store.cursor
         found = await self._service.cancel_many(ids, who.owner)
         missing = [job_id for job_id in ids if job_id not in found]

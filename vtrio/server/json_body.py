@@ -25,14 +25,23 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 async def read_ids(
-    body: AsyncIterable[bytes], content_type: str | None, limits: Limits
+    body: AsyncIterable[bytes],
+    *,
+    content_type: str | None,
+    content_length: int | None,
+    limits: Limits,
 ) -> list[str]:
     """Read `{"ids": [...]}`; of an id that comes twice the first counts.
 
     Raises:
         WrongMediaType, TooLarge, TooSlow, BadJson, TooManyIds: it is refused.
     """
-    document = await _read(body, content_type, limits)
+    kind, _ = parse_options_header(content_type)
+    if kind.lower() != "application/json":
+        raise WrongMediaType("send application/json")
+    if (content_length or 0) > limits.json:
+        raise _too_large(limits)
+    document = parse(await _read(body, limits), deepest=limits.json_depth)
     ids = document.get("ids") if isinstance(document, dict) else None
     if not isinstance(ids, list) or not all(map(is_id, ids)):
         raise BadJson('it must be an object such as {"ids": ["…"]}, with ids of jobs')
@@ -57,23 +66,20 @@ def check_number_of_ids(ids: list[str], limits: Limits) -> None:
         )
 
 
-async def _read(
-    body: AsyncIterable[bytes], content_type: str | None, limits: Limits
-) -> object:
-    kind, _ = parse_options_header(content_type)
-    if kind.lower() != "application/json":
-        raise WrongMediaType("send application/json")
+async def _read(body: AsyncIterable[bytes], limits: Limits) -> bytes:
     raw = bytearray()
     with trio.move_on_after(_LONGEST) as waiting:
         async for data in body:
             raw += data
             if len(raw) > limits.json:
-                raise TooLarge(
-                    f"the JSON is longer than the {limits.json} bytes that are taken"
-                )
+                raise _too_large(limits)
     if waiting.cancelled_caught:
         raise TooSlow(f"the JSON did not come in within {_LONGEST:g} s")
-    return parse(bytes(raw), deepest=limits.json_depth)
+    return bytes(raw)
+
+
+def _too_large(limits: Limits) -> TooLarge:
+    return TooLarge(f"the JSON is longer than the {limits.json} bytes that are taken")
 
 
 def parse(raw: bytes, *, deepest: int) -> object:

@@ -22,6 +22,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 # Seconds: of a job, from a sentence to an evening; of telling, from a tick to a poll.
 _JOB_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 _TOLD_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 60, 300)
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 # Ends that nobody has been told of yet; an older one will hardly be asked for.
 _MOST_UNTOLD = 20_000
 
@@ -78,6 +79,8 @@ class Metrics:
 
     def request(self, method: str, route: str, status: int) -> None:
         """Count a request that was answered."""
+        # A client may call its method what it likes, and each name would be kept.
+        method = method if method in _METHODS else "other"
         self._requests.labels(method, route, str(status)).inc()
 
     def poll(self, status: int, *, held: bool) -> None:

@@ -50,7 +50,7 @@ _BESIDE_A_PROBLEM: Mapping[int, tuple[str, ...]] = MappingProxyType(
     }
 )
 # Components whose name is not that of the header.
-_NAMES = {"Unsatisfied-Range": "Content-Range"}
+_NAMES = {"Unsatisfied-Range": "Content-Range", "Next-Cursor": "Events-Cursor"}
 
 _ETAG = '^"[!#-~]+"$'
 _DECIMAL = r"^[0-9]+(\.[0-9]+)?$"
@@ -68,6 +68,9 @@ def headers() -> Node:
         "Vary": _header("Which headers of the request the answer depends on"),
         "Events-Cursor": _header(
             "A cursor of the change feed from before the jobs were read", CURSOR
+        ),
+        "Next-Cursor": _header(
+            "The member `next`, which a stream has not", CURSOR, required=False
         ),
         "Job-Age": _header("Seconds since the job was submitted", _DECIMAL),
         "Job-Run-Time": _header(

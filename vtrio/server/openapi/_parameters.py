@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..limits import Limits
-from ._schemas import CURSOR, JOB_ID, MOST_EVENTS, STATUSES, Node
+from ._schemas import ANY_ID, CURSOR, JOB_ID, MOST_EVENTS, STATUSES, Node
 
 # A word of visible characters, or a string of RFC 8941.
 _KEY = r'^([!#-~]{1,255}|"([ !#-\[\]-~]|\\["\\]){1,255}")$'
@@ -32,7 +32,7 @@ def _query(limits: Limits) -> Node:
     limit = {"type": "integer", "minimum": 1, "maximum": MOST_EVENTS}
     ids = {
         "type": "array",
-        "items": {"type": "string", "pattern": "^[^,]+$"},
+        "items": ANY_ID,
         "minItems": 1,
         "maxItems": limits.ids,
     }
@@ -44,13 +44,23 @@ def _query(limits: Limits) -> Node:
             "How many jobs a page lists at most",
             {**size, "default": min(_PAGE, limits.page)},
         ),
-        _parameter("query", "page_token", "The `next_page_token` of the page before"),
-        _parameter("query", "status", "Only jobs of this status", {"enum": STATUSES}),
+        _parameter(
+            "query",
+            "page_token",
+            "The `next_page_token` of the page before; without it, the first page",
+            {"type": "string", "pattern": "^[0-9]{0,18}$"},
+        ),
+        _parameter(
+            "query",
+            "status",
+            "Only jobs of this status; without it, of any",
+            {"enum": [*STATUSES, ""]},
+        ),
         _parameter(
             "query",
             "after",
             "The cursor of the last event known; without it, from the oldest one kept",
-            {"type": "string", "pattern": CURSOR},
+            {"type": "string", "pattern": f"^$|{CURSOR}"},
         ),
         _parameter(
             "query",
@@ -92,8 +102,7 @@ def _headers() -> Node:
         _parameter(
             "header",
             "Last-Event-ID",
-            "The cursor of the last event known to a stream's client; beats `after`",
-            {"type": "string", "pattern": CURSOR},
+            "For a stream: the cursor of the last event known; it beats `after`",
         ),
         _parameter(
             "header",

@@ -144,7 +144,7 @@ def _cancel() -> Node:
             "202": answer("The job is cancelled", of("Job"), also=_ABOUT_A_JOB),
             "200": answer("The job had ended before", of("Job"), also=_ABOUT_A_JOB),
         },
-        refused=["unknown-job"],
+        refused=["unknown-job", "no-room"],
         unrouted=_UNROUTED,
     )
 
@@ -164,8 +164,8 @@ def _cancel_many(limits: Limits) -> Node:
             "upload-too-slow",
             "too-large",
             "wrong-media-type",
-            "bad-field",
             "too-many-ids",
+            "no-room",
         ],
     )
     operation["requestBody"] = {
@@ -184,8 +184,8 @@ def _delete() -> Node:
         "translations",
         "Delete a job with its upload and its result; one that runs is cancelled first",
         takes=["job_id"],
-        answers={"204": answer("The job is gone")},
-        refused=["unknown-job"],
+        answers={"204": answer("The job is gone", also=_CACHING)},
+        refused=["unknown-job", "no-room"],
         unrouted=_UNROUTED,
     )
 
@@ -237,7 +237,7 @@ def _events() -> Node:
                     **of("JobEvents"),
                     "text/event-stream": {"schema": {"type": "string"}},
                 },
-                also=[*_CACHING, "Preference-Applied"],
+                also=["Next-Cursor", "Preference-Applied", *_CACHING],
             )
         },
         refused=["bad-cursor", "expired-cursor", "bad-query", "too-many-held"],

@@ -15,7 +15,9 @@ Node: TypeAlias = dict[str, Any]
 _JOB_ID = "[A-Za-z0-9][A-Za-z0-9_-]{23}"
 JOB_ID = f"^{_JOB_ID}$"
 JOB_PATH = f"^/v1/translations/{_JOB_ID}$"
-CURSOR = r"^[A-Za-z0-9_-]+\.[0-9]+$"
+CURSOR = r"^[0-9a-f]{8}\.[0-9]{1,18}$"
+ANY_ID: Node = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
+"""What may be the id of a job, so that there is no harm in asking for it."""
 REQUEST_ID = "^[A-Za-z0-9._-]{1,64}$"
 STATUSES = [str(status) for status in JobStatus]
 MOST_EVENTS = 1000
@@ -52,7 +54,7 @@ def schemas(limits: Limits) -> Node:
         "JobsById": _record(
             {
                 "translations": _list_of(ref("schemas", "Job"), most=limits.ids),
-                "missing": _list_of({"type": "string"}, most=limits.ids),
+                "missing": _list_of(ANY_ID, most=limits.ids),
             }
         ),
         "JobPage": _record(
@@ -76,7 +78,7 @@ def schemas(limits: Limits) -> Node:
                 "next": {"type": "string", "pattern": CURSOR},
             }
         ),
-        "Ids": _record({"ids": _list_of({"type": "string"}, least=1, most=limits.ids)}),
+        "Ids": _record({"ids": _list_of(ANY_ID, least=1, most=limits.ids)}),
         "Submission": _submission(limits),
         "Health": _record({"status": {"const": "ok"}}),
         "Demonstration": _record(
@@ -125,6 +127,7 @@ def _submission(limits: Limits) -> Node:
             "video": {
                 "type": "string",
                 "contentMediaType": "application/octet-stream",
+                "minLength": 1,
                 "description": f"The file, of at most {limits.upload} bytes",
             },
             "target_language": {
