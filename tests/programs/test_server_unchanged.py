@@ -57,7 +57,7 @@ def without_id(answer: httpx.Response) -> dict[str, str]:
         [("If-None-Match", '"other"'), ("If-None-Match", "ETAG")],
         [("If-None-Match", '"other"')],
         [("If-None-Match", "*")],
-        [("If-None-Match", "ETAG"), ("Prefer", "wait=1")],
+        [("If-None-Match", "ETAG"), ("Prefer", "wait=0")],
         [("If-None-Match", "ETAG"), ("Prefer", "respond-async")],
         [("If-None-Match", "ETAG"), ("Authorization", "Bearer nobody")],
     ],
@@ -78,11 +78,6 @@ async def test_both_ways_give_the_same_answer(
         etag = (await client.get(path)).headers["ETag"]
         told = [(name, value.replace("ETAG", etag)) for name, value in headers]
         quick, whole = await ask_both_ways(client, path, told, method)
-    if ("Prefer", "wait=1") in headers and not ended:
-        # The second was asked a second later, and so was told to be older.
-        assert (quick.status_code, quick.content) == (304, b"")
-        assert whole.status_code == 200 or whole.content == b""
-        return
     assert quick.status_code == whole.status_code
     assert without_id(quick) == without_id(whole)
     assert quick.content == whole.content
