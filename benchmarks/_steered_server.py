@@ -91,10 +91,12 @@ def _slow_down_the_disk(rate: float) -> None:
 
     quick = Path.open
 
-    def slow(self: Path, mode: str = "r", buffering: int = -1, *rest: Any) -> Any:
+    def slow(
+        self: Path, mode: str = "r", buffering: int = -1, **text: str | None
+    ) -> Any:
         if mode == "xb" and buffering == 0:
             return SlowFile(self, "x")
-        return quick(self, mode, buffering, *rest)
+        return quick(self, mode, buffering, **text)
 
     Path.open = slow  # type: ignore[method-assign,assignment]
 
