@@ -18,12 +18,19 @@ import trio
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..._job import IllegalMove
 from ..._threads import in_thread
+from ..errors import RequestRefused
 from .changing import Changed
 from .failures import translate
+from .records import Overtaken
 
 _T = TypeVar("_T")
 Change = Callable[[Connection], Changed[_T]]
+
+# A change that raises one of these has written nothing; after any other error that
+# cannot be told, and the transaction is given up.
+_REFUSALS = (RequestRefused, IllegalMove, Overtaken)
 
 # So that those at the end of a long queue hear of the first ones' fate in time.
 _MOST_AT_ONCE = 256
@@ -109,13 +116,16 @@ class Writer:
                 self._tell(batch)
 
     def _tell(self, batch: list[_Entry]) -> None:
-        for entry in batch:
-            if entry.changed is not None:
-                self._take_in(entry.changed)
-            elif entry.error is None:
-                entry.error = trio.ClosedResourceError("the store was closed")
-        for entry in batch:
-            entry.done.set()
+        try:
+            for entry in batch:
+                if entry.changed is not None:
+                    self._take_in(entry.changed)
+        finally:
+            # Nothing may keep them waiting, because they cannot be cancelled.
+            for entry in batch:
+                if entry.changed is None and entry.error is None:
+                    entry.error = trio.ClosedResourceError("the store was closed")
+                entry.done.set()
 
     def _commit(self, batch: list[_Entry]) -> None:
         """Commit the changes of a batch together; runs in a thread."""
@@ -123,24 +133,24 @@ class Writer:
         if error is None:
             return
         if len(batch) == 1:
-            batch[0].error = translate(error)
+            batch[0].error = (
+                translate(error) if isinstance(error, SQLAlchemyError) else error
+            )
             return
         # One of them, or all: each on its own tells.
         for entry in batch:
             self._commit([entry])
 
-    def _try(self, batch: list[_Entry]) -> SQLAlchemyError | None:
+    def _try(self, batch: list[_Entry]) -> Exception | None:
         try:
             with self._engine.begin() as connection:
                 for entry in batch:
                     entry.changed = entry.error = None
                     try:
                         entry.changed = entry.change(connection)
-                    except SQLAlchemyError:
-                        raise
-                    except Exception as refusal:  # noqa: BLE001 - it is its asker's
+                    except _REFUSALS as refusal:
                         entry.error = refusal
-        except SQLAlchemyError as error:
+        except Exception as error:  # noqa: BLE001 - it is told to whoever asked
             for entry in batch:
                 entry.changed = entry.error = None
             return error
