@@ -36,6 +36,8 @@ FILE = "vtrio.sqlite3"
 # Milliseconds for which SQLite waits for another process, such as `vtrio keys`.
 _BUSY = 5_000
 _READING = "vtrio_reading"
+# Among PostgreSQL's advisory locks, which are numbers that everybody agrees on.
+_WRITING = 0x767472696F
 
 
 def url_of_file(folder: Path) -> URL:
@@ -54,6 +56,8 @@ def open_engine(url: URL | str) -> Engine:
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "begin", _begin_postgresql)
     try:
         with refusing_to_serve(url):
             _bring_up_to_date(engine, url)
@@ -139,3 +143,13 @@ def _begin_sqlite(connection: Connection) -> None:
     """Take the lock for writing at once: one that is taken later can only fail."""
     reading = connection.get_execution_options().get(_READING, False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    """Let one transaction write at a time, as SQLite does.
+
+    Cursors are given out before the commit. Were there two writers, a later one could
+    be seen first, and who follows the feed would pass the earlier one by.
+    """
+    if not connection.get_execution_options().get(_READING, False):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITING})")
