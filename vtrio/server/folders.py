@@ -101,7 +101,11 @@ def _lock_one(data_dir: Path | None) -> tuple[Path, IO[bytes]]:
         return data_dir, _lock(data_dir)
     _remove_left_over()
     new = Path(tempfile.mkdtemp(prefix=_NEW))
-    lock = _lock(new)
+    try:
+        lock = _lock(new)
+    except OSError:
+        files.remove_now(new)
+        raise
     return new.rename(new.with_name(_TEMPORARY + new.name.removeprefix(_NEW))), lock
 
 
