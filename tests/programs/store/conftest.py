@@ -93,18 +93,23 @@ class StoreBench:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> StoreBench:
+def bench(request: pytest.FixtureRequest) -> StoreBench:
     """Give a bench with an empty database, of each kind in turn."""
-    if request.param == "sqlite":
-        return StoreBench(url_of_file(tmp_path))
-    server: URL = request.getfixturevalue("postgresql")
-    return StoreBench(_create_database(server))
+    kind = "file_bench" if request.param == "sqlite" else "server_bench"
+    found: StoreBench = request.getfixturevalue(kind)
+    return found
 
 
 @pytest.fixture
 def file_bench(tmp_path: Path) -> StoreBench:
     """Give a bench for what is SQLite's alone."""
     return StoreBench(url_of_file(tmp_path))
+
+
+@pytest.fixture
+def server_bench(postgresql: URL) -> StoreBench:
+    """Give a bench for what is PostgreSQL's alone."""
+    return StoreBench(_create_database(postgresql))
 
 
 @pytest.fixture(scope="module")

@@ -92,6 +92,22 @@ def test_opening_again_changes_nothing(bench: StoreBench) -> None:
     assert found[0]["events_floor"] == "0"
 
 
+def test_a_store_of_an_earlier_version_keeps_its_facts(
+    bench: StoreBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is brought up to date; the cursors that it gave out stay good."""
+    open_engine(bench.url).dispose()
+    monkeypatch.setattr(
+        "vtrio.server.store.opening.REVISIONS", (*REVISIONS, "the next one")
+    )
+
+    engine = open_engine(bench.url)
+    with engine.begin() as connection:
+        names = connection.execute(text("SELECT name FROM facts ORDER BY name"))
+        assert names.scalars().all() == ["events_floor", "store_id"]
+    engine.dispose()
+
+
 def test_a_migration_that_fails_leaves_nothing(
     bench: StoreBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -242,7 +242,7 @@ async def try_one(
                 await store.move(job_id, JobStatus(status), at=at, attempt=number)
 
 
-@settings(max_examples=20)
+@settings(max_examples=15)
 @given(steps=st.lists(STEPS, max_size=20))
 def test_an_event_exists_for_every_change_of_status_and_only_then(
     lasting_bench: StoreBench, steps: list[tuple[str, str, int | None]]

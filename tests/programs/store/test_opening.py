@@ -172,6 +172,21 @@ async def test_a_database_server_that_is_not_there_is_told(tmp_path: Path) -> No
     assert SESAME not in str(caught.value)
 
 
+async def test_a_store_that_breaks_while_it_is_open_says_so(bench: StoreBench) -> None:
+    """A look and a change fail alike, and tell no more than the database's words."""
+    async with bench.opened() as store:
+        execute(bench.url, "ALTER TABLE jobs RENAME TO lost")
+
+        for call in (
+            store.page("ann", status=None, before=None, size=1),
+            bench.submit(store),
+        ):
+            with pytest.raises(StoreFailed, match=r"jobs") as caught:
+                await call
+            assert "SELECT" not in str(caught.value)
+            assert "INSERT" not in str(caught.value)
+
+
 # --- a full disk --------------------------------------------------------------------
 
 

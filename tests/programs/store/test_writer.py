@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
-from sqlalchemy import Connection, event, insert
+from sqlalchemy import Connection, create_engine, event, insert, text
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from vtrio._job import IllegalMove, JobProblem, JobStatus
@@ -188,6 +188,30 @@ async def test_a_change_that_fails_halfway_leaves_nothing(
     assert "half" not in found
     assert not isinstance(submitted, Exception)
     assert await bench.told(store) == [("j1", JobStatus.PENDING)]
+
+
+@pytest.mark.slow
+async def test_postgresql_lets_one_store_write_at_a_time(
+    server_bench: StoreBench, until: Until
+) -> None:
+    """A second one waits for its turn, as it does with SQLite; looks do not wait."""
+    held_up = HeldUp()
+    watching = create_engine(server_bench.url, isolation_level="AUTOCOMMIT")
+    waits = text(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    )
+
+    async with server_bench.opened() as one, server_bench.opened() as other:
+        with trio.fail_after(10), watching.connect() as connection:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(one._writer.write, held_up)
+                await until(held_up.began.is_set)
+                nursery.start_soon(server_bench.submit, other)
+                await until(lambda: connection.scalar(waits) == 1)
+                assert await one.page("", status=None, before=None, size=1) == ()
+                held_up.release.set()
+        assert await server_bench.told(other) == [("j1", JobStatus.PENDING)]
+    watching.dispose()
 
 
 async def test_listeners_are_told_before_the_caller(
