@@ -87,6 +87,19 @@ async def test_an_attempt_that_was_put_back_cannot_end_its_job(
     assert await store.get("j1") == back
 
 
+async def test_an_attempt_cannot_start_its_job_again(
+    store: Store, bench: StoreBench
+) -> None:
+    """The table of moves holds for attempts as for owners; no event tells of it."""
+    await bench.run(store, "j1")
+
+    with pytest.raises(IllegalMove, match="is running and cannot become running"):
+        await store.move("j1", JobStatus.RUNNING, at=bench.at(2), attempt=1)
+
+    assert len(await bench.told(store)) == 2
+    assert store.counts[JobStatus.RUNNING] == 1
+
+
 async def test_progress_is_kept_in_memory_without_an_event(bench: StoreBench) -> None:
     """Only changes of status are told of; what was noted is gone with the process."""
     async with bench.opened() as store:
@@ -251,6 +264,15 @@ def test_an_event_exists_for_every_change_of_status_and_only_then(
     bench, example = lasting_bench, next(_examples)
     ids = {name: f"{name}{example}" for name in "ab"}
 
+    async def check(store: Store, start: int) -> None:
+        events = (await store.events("", start, 1000)).events
+        for job_id in ids.values():
+            record = await store.get(job_id)
+            told = [event.status for event in events if event.job_id == job_id]
+            assert (told[0], told[-1]) == (JobStatus.PENDING, record.status)
+            for before, after in itertools.pairwise(told):
+                assert after in ALLOWED_MOVES[before]
+
     async def run() -> None:
         async with AsyncExitStack() as stack:
             store = await stack.enter_async_context(bench.opened())
@@ -263,15 +285,12 @@ def test_an_event_exists_for_every_change_of_status_and_only_then(
                     store = await stack.enter_async_context(bench.opened())
                 else:
                     await try_one(bench, store, ids[name], what, number)
-            events = (await store.events("", start, 1000)).events
-            for job_id in ids.values():
-                record = await store.get(job_id)
-                told = [event.status for event in events if event.job_id == job_id]
-                assert (told[0], told[-1]) == (JobStatus.PENDING, record.status)
-                for before, after in itertools.pairwise(told):
-                    assert after in ALLOWED_MOVES[before]
+            try:
+                await check(store, start)
+            finally:
                 # The next example finds nothing that waits or runs.
-                await store.remove(job_id, bench.at(1))
+                for job_id in ids.values():
+                    await store.remove(job_id, bench.at(1))
             assert not any(store.counts.values())
 
     trio.run(run)

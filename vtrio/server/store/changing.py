@@ -14,7 +14,6 @@ from typing import Any, Generic, NoReturn, TypeVar
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    and_,
     bindparam,
     delete,
     insert,
@@ -386,12 +385,12 @@ def _move_statement(
     status: JobStatus, columns: tuple[str, ...], by_attempt: bool
 ) -> ReturningUpdate[Any]:
     """Return the statement that moves a job; there are few, and making one is slow."""
+    starts = {JobStatus.RUNNING} if by_attempt else set(JobStatus)
     allowed: ColumnElement[bool] = JOBS.c.status.in_(
-        [start.value for start in _BEFORE[status]]
+        [start.value for start in _BEFORE[status] if start in starts]
     )
     if by_attempt:
-        running = JOBS.c.status == JobStatus.RUNNING.value
-        allowed = and_(running, JOBS.c.attempt == bindparam("at_attempt"))
+        allowed &= JOBS.c.attempt == bindparam("at_attempt")
     return (
         update(JOBS)
         .where(JOBS.c.id == bindparam("at_id"), allowed)
