@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import trio
 
@@ -11,11 +13,19 @@ from ._wire import Connection, get
 
 
 async def paired_rates(
-    url: str, job_id: str, bare_url: str, connections: int, pairs: int, seconds: float
+    url: str,
+    pid: int,
+    job_id: str,
+    bare_url: str,
+    bare_pid: int,
+    connections: int,
+    pairs: int,
+    seconds: float,
 ) -> dict[str, list[float]]:
     """Return requests a second of a status that has not changed, and of a bare route.
 
-    With them goes how busy the generator of the load was, as a share of a core.
+    With them go the seconds that one of them takes of its server's processor, and the
+    share of a core that the generator of the load has taken.
     """
     path = f"/v1/translations/{job_id}"
     with await Connection.open(url) as connection:
@@ -23,24 +33,25 @@ async def paired_rates(
     if etag is None:
         raise RuntimeError("the status of a job has no ETag")
     ours = get(path, {"If-None-Match": etag})
-    found: dict[str, list[float]] = {"ours": [], "bare": [], "generator": []}
+    names = "ours", "cpu", "bare", "bare_cpu", "generator"
+    found: dict[str, list[float]] = {name: [] for name in names}
     # The first pair warms up.
     for turn in range(pairs + 1):
         busy = time.process_time()
-        rates = [
-            await _rate(url, ours, 304, connections, seconds),
-            await _rate(bare_url, get("/"), 200, connections, seconds),
-        ]
-        busy = (time.process_time() - busy) / (2 * seconds)
+        figures = (
+            *await _rate(url, pid, ours, 304, connections, seconds),
+            *await _rate(bare_url, bare_pid, get("/"), 200, connections, seconds),
+            (time.process_time() - busy) / (2 * seconds),
+        )
         if turn:
-            for name, value in zip(found, [*rates, busy], strict=True):
-                found[name].append(value)
+            for name, figure in zip(names, figures, strict=True):
+                found[name].append(figure)
     return found
 
 
 async def _rate(
-    url: str, request: bytes, status: int, connections: int, seconds: float
-) -> float:
+    url: str, pid: int, request: bytes, status: int, connections: int, seconds: float
+) -> tuple[float, float]:
     answered = [0] * connections
     opened = [await Connection.open(url) for _ in range(connections)]
 
@@ -50,12 +61,20 @@ async def _rate(
                 (await connection.ask(request)).expect(status)
                 answered[which] += 1
 
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), _processor_time(pid)
     with trio.move_on_after(seconds):
         async with trio.open_nursery() as nursery:
             for which in range(connections):
                 nursery.start_soon(ask_on, which)
-    return sum(answered) / (time.perf_counter() - began)
+    busy = _processor_time(pid) - busy
+    return sum(answered) / (time.perf_counter() - began), busy / sum(answered)
+
+
+def _processor_time(pid: int) -> float:
+    """Return the seconds that a process has had of the processor."""
+    _, _, after = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")
+    user, system = after.split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def ratios(ours: Sequence[float], bare: Sequence[float]) -> list[float]:

@@ -324,7 +324,7 @@ def test_every_part_of_the_server_is_measured(tmp_path: Path) -> None:
     assert "promised" in table
     found = json.loads(file.read_text())["results"]["server"]
     assert list(found) == [
-        *("promptness", "feed", "throughput", "submissions"),
+        *("load_before", "promptness", "feed", "throughput", "submissions"),
         *("upload", "memory", "clients"),
     ]
     assert found["promptness"]["lag_ms"]["p50"] > 0
