@@ -21,7 +21,7 @@ TESTS = [code for code in PYTHON if "def test_" in code]
 PROGRAMS = [code for code in PYTHON if code not in TESTS]
 SHELL = [code for language, code in BLOCKS if language == "sh"]
 SET_UPS = [code for code in SHELL if "pip install" in code]
-SERVING = "vtrio serve\n"
+SERVING = "vtrio serve --data-dir jobs/\n"
 COMMANDS = [code for code in SHELL if code not in SET_UPS and code != SERVING]
 
 # A server like `vtrio serve`, but quick: its demonstration ends after a second.

@@ -16,6 +16,9 @@ from ..schedules import (
 )
 from .store import JobRecord
 
+# Seconds between two looks at what runs, when jobs end all the time.
+_PAUSE = 1.0
+
 
 class Advice:
     """Tells after how many seconds to ask for a job again.
@@ -29,11 +32,23 @@ class Advice:
         self.durations = DurationHistory()
         """How long jobs took, from their submission on."""
         self._followed: dict[str, tuple[Followed, float]] = {}
+        self._noted_at = -math.inf
         # Before a job has ended, a server that knows nothing had better be asked a
         # little too often than hold back clients that may know more.
         self._schedule = schedule or Learned(
             history=self.durations, cold=Exponential(1, 1.1, cap=20), spread=0
         )
+
+    def _note_running(self, now: float) -> None:
+        """Take in that those which still run, and nobody has asked about, last longer.
+
+        There may be hundreds, and hundreds of ends a second: now and then is enough.
+        """
+        if now < self._noted_at + _PAUSE:
+            return
+        self._noted_at = now
+        for followed, created in self._followed.values():
+            followed.runs(max(now - created, 0.0))
 
     def ask_again_after(self, record: JobRecord, *, age: float) -> int:
         """Return the whole seconds after which to ask for a job of this age again."""
@@ -53,9 +68,7 @@ class Advice:
         followed, _ = self._followed.pop(record.id, (None, 0.0))
         if followed is None or record.finished is None:
             return
-        # Those that still run, and that nobody has asked about, last longer.
-        for other, created in self._followed.values():
-            other.runs(max(record.finished.clock - created, 0.0))
+        self._note_running(record.finished.clock)
         duration = max(record.finished.clock - record.created.clock, 0.0)
         # One that was cancelled would have taken longer.
         cancelled = record.status is JobStatus.CANCELLED

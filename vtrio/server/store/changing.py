@@ -7,10 +7,21 @@ changes in its transaction stand.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import PurePath
 from typing import Any, Generic, NoReturn, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from ..._job import ALLOWED_MOVES, JobProblem, JobStatus, check_move
 from ..errors import KeyReused, TooManyWaiting, UnknownJob
@@ -162,14 +173,9 @@ def move(
         values["finished_at"] = to_number(at)
     if status is JobStatus.PENDING:
         values["started_at"] = None
-    allowed: list[ColumnElement[bool]] = [
-        JOBS.c.status.in_([start.value for start in _BEFORE[status]])
-    ]
-    if attempt is not None:
-        allowed.append(JOBS.c.attempt == attempt)
-        allowed.append(JOBS.c.status == JobStatus.RUNNING.value)
+    statement = _move_statement(status, tuple(sorted(values)), attempt is not None)
     row = connection.execute(
-        update(JOBS).where(JOBS.c.id == job_id, *allowed).values(values).returning(JOBS)
+        statement, {**values, "at_id": job_id, "at_attempt": attempt}
     ).one_or_none()
     if row is None:
         _explain(connection, times, job_id, status, attempt)
@@ -372,6 +378,25 @@ def _write_event(connection: Connection, record: JobRecord, at: Instant) -> JobE
         status=record.status,
         progress=record.progress,
         at=at,
+    )
+
+
+@cache
+def _move_statement(
+    status: JobStatus, columns: tuple[str, ...], by_attempt: bool
+) -> ReturningUpdate[Any]:
+    """Return the statement that moves a job; there are few, and making one is slow."""
+    allowed: ColumnElement[bool] = JOBS.c.status.in_(
+        [start.value for start in _BEFORE[status]]
+    )
+    if by_attempt:
+        running = JOBS.c.status == JobStatus.RUNNING.value
+        allowed = and_(running, JOBS.c.attempt == bindparam("at_attempt"))
+    return (
+        update(JOBS)
+        .where(JOBS.c.id == bindparam("at_id"), allowed)
+        .values({name: bindparam(name) for name in columns})
+        .returning(JOBS)
     )
 
 

@@ -69,7 +69,7 @@ async def open_store(url: URL | str, now: Instant) -> AsyncIterator[Store]:
             try:
                 yield store
             finally:
-                nursery.cancel_scope.cancel("the store is closed")
+                store._writer.close()  # noqa: SLF001
     finally:
         engine.dispose()
 

@@ -40,7 +40,7 @@ class _Entry:
 
 
 class Writer:
-    """Commits changes for as long as `run` runs.
+    """Commits changes for as long as `run` runs, which is until `close`.
 
     `take_in` is told of each change once it is committed, before whoever asked for it.
     """
@@ -50,6 +50,7 @@ class Writer:
         self._take_in = take_in
         self._waiting: deque[_Entry] = deque()
         self._wake = trio.Event()
+        self._scope = trio.CancelScope(shield=True)
         self._closed = False
 
     async def write(self, change: Change[_T]) -> _T:
@@ -77,23 +78,35 @@ class Writer:
 
     async def run(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> NoReturn:
-        """Commit what comes, until cancelled; then refuse what has not been."""
+    ) -> None:
+        """Commit what comes, until `close`; then refuse what has not been.
+
+        Whoever is cancelled together with it may have something to write down yet, so
+        it does not end by being cancelled.
+        """
         try:
-            task_status.started()
-            while True:
-                while not self._waiting:
-                    self._wake = trio.Event()
-                    await self._wake.wait()
-                size = min(len(self._waiting), _MOST_AT_ONCE)
-                batch = [self._waiting.popleft() for _ in range(size)]
-                try:
-                    await in_thread(self._commit, batch)
-                finally:
-                    self._tell(batch)
+            with self._scope:
+                task_status.started()
+                await self._commit_all()
         finally:
             self._closed = True
             self._tell(list(self._waiting))
+
+    def close(self) -> None:
+        """Have `run` end: nobody writes any more."""
+        self._scope.cancel("the store is closed")
+
+    async def _commit_all(self) -> NoReturn:
+        while True:
+            while not self._waiting:
+                self._wake = trio.Event()
+                await self._wake.wait()
+            size = min(len(self._waiting), _MOST_AT_ONCE)
+            batch = [self._waiting.popleft() for _ in range(size)]
+            try:
+                await in_thread(self._commit, batch)
+            finally:
+                self._tell(batch)
 
     def _tell(self, batch: list[_Entry]) -> None:
         for entry in batch:
