@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -13,9 +14,11 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from vtrio.server import Limits, problems
+from vtrio.server.access import new_key
 from vtrio.server.documents import EventDocument, JobDocument
 from vtrio.server.openapi import openapi_document
 from vtrio.server.openapi._answers import PROBLEMS
+from vtrio.server.store import Instant
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -186,3 +189,20 @@ async def test_what_the_server_answers_is_what_the_document_says(
         for query in ("", "?limit=1", "?after=x", "?after=00000000.1", "?limit=x"):
             answer = await client.get(f"/v1/events{query}")
             check(described, "/v1/events", answer)
+
+
+async def test_a_key_that_is_added_later_is_described(
+    open_app: OpenApp, autojump_clock: MockClock
+) -> None:
+    """The document is asked for with it, and says that it is needed."""
+    key, record = new_key("late", Instant(0.0, datetime.now(UTC)))
+    async with open_app() as client:
+        described = (await client.get("/openapi.json")).json()
+        assert described["paths"]["/metrics"]["get"]["security"] == []
+        await client.store.add_api_key(record)
+        await trio.sleep(2)
+        refused = await client.get("/openapi.json")
+        authorized = {"Authorization": f"Bearer {key}"}
+        described = (await client.get("/openapi.json", headers=authorized)).json()
+    assert described["paths"]["/metrics"]["get"]["security"] == [{"key": []}]
+    check(described, "/openapi.json", refused)
