@@ -458,7 +458,7 @@ CheckCorpus = Callable[..., Awaitable[None]]
 Corpus = Sequence[tuple[str, bytes, tuple[int, ...]]]
 
 # Seconds within which every answer is whole; all requests are under way at once.
-_PATIENCE = 3
+_PATIENCE = 10
 
 
 @pytest.fixture

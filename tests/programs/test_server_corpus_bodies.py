@@ -237,6 +237,7 @@ FORMS: list[Entry] = [
     submit(
         "a long part header",
         TARGET + part(b"x", b"", b"; " + b"y" * 150_000) + VIDEO + END,
+        202,  # where all of it was there at once
         400,
     ),
     submit(

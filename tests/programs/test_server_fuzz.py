@@ -1,4 +1,4 @@
-"""Schemathesis against the server that is described, in two processes of their own.
+"""Schemathesis against the server that is described, in processes of their own.
 
 It makes requests from `/openapi.json`, good and bad ones, goes from answers to further
 requests, and compares every answer with the document.
@@ -20,7 +20,6 @@ import pytest
 HOOKS = Path(__file__).with_name("fuzz_hooks.py")
 SETTINGS = f"""
 hooks = {json.dumps(str(HOOKS))}
-seed = 5
 continue-on-failure = true
 request-timeout = 10
 max-stream-events = 1
@@ -34,14 +33,14 @@ bearer = "${{VTRIO_KEY}}"
 
 [generation]
 database = "none"
-max-examples = 600
+max-examples = 250
 
 [phases.stateful.generation]
-max-examples = 150
+max-examples = 100
 
 [checks.negative_data_rejection]
-# What is too large is refused as that.
-expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, "5xx"]
+# Whatever it is that is wrong.
+expected-statuses = ["4xx", 503, 507]
 
 [checks.not_a_server_error]
 # Of these a limit may be the reason.
@@ -58,6 +57,7 @@ include-tag = "server"
 # Their requests are all alike.
 generation.max-examples = 20
 """
+SEEDS = (1, 2)
 LEAST_CASES = 5000
 
 
@@ -91,33 +91,53 @@ def add_key(folder: Path) -> str:
     return str(json.loads(added.stdout)["key"])
 
 
+def start_fuzzing(url: str, folder: Path, key: str, seed: int) -> subprocess.Popen[str]:
+    """Start Schemathesis on the document in a folder."""
+    program = "from schemathesis.cli import schemathesis; schemathesis()"
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-c", program, "--config-file", "settings.toml"),
+            *("run", "openapi.json", "--url", url, "--seed", str(seed)),
+            *("--report", "json", "--report-json-path", f"report-{seed}.json"),
+        ],
+        cwd=folder,
+        env={**os.environ, "VTRIO_KEY": key},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 @pytest.mark.slow
 def test_every_answer_is_as_the_document_says(tmp_path: Path) -> None:
-    """No failure of the server among thousands of cases, and none that hangs."""
+    """No failure of the server among thousands of cases, and none that hangs.
+
+    Two halves run at once, because the making of cases takes longer than the server.
+    """
     folder = tmp_path / "data"
     folder.mkdir()
     (tmp_path / "settings.toml").write_text(SETTINGS)
     key = add_key(folder)
     with serving(folder) as url:
-        command = [
-            sys.executable,
-            "-c",
-            "from schemathesis.cli import schemathesis as s; s()",
-        ]
-        command += ["--config-file", "settings.toml", "run", f"{url}/openapi.json"]
-        command += ["-H", f"Authorization: Bearer {key}"]
-        run = subprocess.run(
-            [*command, "--report", "json", "--report-json-path", "report.json"],
-            cwd=tmp_path,
-            env={**os.environ, "VTRIO_KEY": key},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
+        described = httpx.get(
+            f"{url}/openapi.json", headers={"Authorization": f"Bearer {key}"}
         )
-        assert run.returncode == 0, run.stdout[-20_000:] + run.stderr
+        (tmp_path / "openapi.json").write_bytes(described.content)
+        halves = {seed: start_fuzzing(url, tmp_path, key, seed) for seed in SEEDS}
+        try:
+            said = {
+                seed: half.communicate(timeout=300)[0] for seed, half in halves.items()
+            }
+        finally:
+            for half in halves.values():
+                half.kill()
         assert httpx.get(f"{url}/status").status_code == 200
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["complete"]
-    assert report["test_cases"]["generated"] >= LEAST_CASES
+    for seed, half in halves.items():
+        assert half.returncode == 0, said[seed][-20_000:]
+    reports = [
+        json.loads((tmp_path / f"report-{seed}.json").read_text()) for seed in SEEDS
+    ]
+    assert all(report["complete"] for report in reports)
+    cases = sum(report["test_cases"]["generated"] for report in reports)
+    assert cases >= LEAST_CASES
     assert '"level": "error"' not in (folder / "log").read_text()

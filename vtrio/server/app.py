@@ -57,9 +57,11 @@ def create_app(
     # Otherwise `//status` would be redirected.
     app.url_map.merge_slashes = False
     app.register_error_handler(Exception, _answer_error)
-    described = openapi_document(
-        service.limits, version=__version__, keys=access.needs_keys
-    )
+    # A key may be added while the server runs.
+    described = {
+        keys: openapi_document(service.limits, version=__version__, keys=keys)
+        for keys in (False, True)
+    }
 
     @app.before_request
     async def check_key() -> None:
@@ -102,7 +104,7 @@ def create_app(
     @app.get("/openapi.json")
     async def describe() -> Response:
         await trio.lowlevel.checkpoint()
-        return json_answer(described)
+        return json_answer(described[access.needs_keys])
 
     JobRoutes(service).add_to(app)
     add_feed_routes(app, service)

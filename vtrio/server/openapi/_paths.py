@@ -12,6 +12,7 @@ _CACHING = ("Cache-Control", "Vary")
 _ABOUT_JOBS = ("Events-Cursor", *_CACHING)
 _ABOUT_A_JOB = ("Job-Age", "Job-Run-Time", "Job-Ended-Ago", "ETag", *_ABOUT_JOBS)
 _HELD = ("Preference-Applied", "Retry-After")
+_STREAM: Node = {"text/event-stream": {"schema": ref("schemas", "StreamedEvent")}}
 _ANY_TYPE: Node = {"application/octet-stream": {}, "video/*": {}}
 
 # What may be wrong with any request for one job; of no route or of another method is
@@ -76,9 +77,6 @@ def _submit(limits: Limits) -> Node:
         "content": {
             "multipart/form-data": {
                 "schema": ref("schemas", "Submission"),
-                "encoding": {
-                    "video": {"contentType": "application/octet-stream, video/*"}
-                },
             }
         },
     }
@@ -233,10 +231,7 @@ def _events() -> Node:
         answers={
             "200": answer(
                 "The changes in order; as a stream if `Accept` asks for one",
-                {
-                    **of("JobEvents"),
-                    "text/event-stream": {"schema": {"type": "string"}},
-                },
+                {**of("JobEvents"), **_STREAM},
                 also=["Next-Cursor", "Preference-Applied", *_CACHING],
             )
         },

@@ -72,6 +72,18 @@ def schemas(limits: Limits) -> Node:
                 "at": _instant(),
             }
         ),
+        # What a stream is made of; the document of OpenAPI 3.1 cannot tell that it has
+        # many of them.
+        "StreamedEvent": _record(
+            {
+                "id": {"type": "string", "pattern": CURSOR},
+                "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": ref("schemas", "JobEvent"),
+                },
+            }
+        ),
         "JobEvents": _record(
             {
                 "events": _list_of(ref("schemas", "JobEvent"), most=MOST_EVENTS),
@@ -146,7 +158,7 @@ def _submission(limits: Limits) -> Node:
         optional=["source_language"],
     )
     # Clients may be ahead of us: fields that we do not know are passed over.
-    form["additionalProperties"] = {"type": "string", "maxLength": 1024}
+    form["additionalProperties"] = True
     form["maxProperties"] = _MOST_PARTS
     return form
 
