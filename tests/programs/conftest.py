@@ -64,6 +64,16 @@ def root_logger() -> Iterator[logging.Logger]:
     alembic.setLevel(alembic_level)
 
 
+@pytest.fixture(autouse=True)
+def data_home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Have servers that are not told where keep their jobs apart from the user's own."""
+    home = tmp_path_factory.getbasetemp() / "data-home"
+    monkeypatch.setenv("XDG_DATA_HOME", str(home))
+    return home
+
+
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
