@@ -506,6 +506,8 @@ class JobService:
             for running in self._attempts_at(job_id):
                 running.scope.cancel("its owner removed the job")
                 await running.gone.wait()
+        # An engine that will not let go is no reason to keep what its owner sent.
+        with trio.move_on_at(self.patience.deadline(), shield=True):
             await files.remove(self._folder / job_folder(job_id))
 
     def _attempts_at(self, job_id: str) -> list[_Running]:
