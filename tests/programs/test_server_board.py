@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -151,7 +151,7 @@ async def test_only_those_concerned_are_woken(
 ) -> None:
     """By a job's change those who wait for it and for its owner's feed; once each."""
     board = Board(10)
-    topics = {
+    topics: dict[str, list[Hashable]] = {
         "a": ["a"],
         "b": ["b"],
         "a and b": ["a", "b"],
@@ -161,7 +161,7 @@ async def test_only_those_concerned_are_woken(
     lookers = {name: Looker() for name in topics}
     async with trio.open_nursery() as nursery:
         for name, looker in lookers.items():
-            nursery.start_soon(looker.hold, board, *topics[name])
+            nursery.start_soon(partial(looker.hold, board, *topics[name]))
         await trio.sleep(1)
         board.tell(events, gone)
         await trio.sleep(1)

@@ -93,8 +93,8 @@ async def test_unfinished_jobs_are_taken_up_after_a_kill(
             *(JobStatus.PENDING, JobStatus.RUNNING),
             JobStatus.COMPLETED,
         ]
-    (record,) = [r for r in caplog.records if r.message == "job-taken-up"]
-    assert (vars(record)["id"], vars(record)["deaths"]) == (running.id, 1)
+    (told_once,) = [each for each in caplog.records if each.message == "job-taken-up"]
+    assert (vars(told_once)["id"], vars(told_once)["deaths"]) == (running.id, 1)
 
 
 async def test_ten_deaths_are_the_end_of_a_job(
