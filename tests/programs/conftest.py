@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -49,6 +50,28 @@ from vtrio.server.store.opening import open_engine
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 VIDEO = bytes(range(256)) * 40
 FORM = {"target_language": "pt"}
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[logging.Logger]:
+    """Have the log as it was after a test in which `vtrio serve` set it up."""
+    root = logging.getLogger()
+    alembic = logging.getLogger("alembic")
+    before = root.handlers[:], root.level, alembic.level
+    yield root
+    root.handlers[:], level, alembic_level = before
+    root.setLevel(level)
+    alembic.setLevel(alembic_level)
+
+
+@pytest.fixture(autouse=True)
+def data_home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Have servers that are not told where keep their jobs apart from the user's own."""
+    home = tmp_path_factory.getbasetemp() / "data-home"
+    monkeypatch.setenv("XDG_DATA_HOME", str(home))
+    return home
 
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]

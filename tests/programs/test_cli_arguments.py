@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from vtrio.cli import main
 from vtrio.cli.parser import UsageError, parse
+
+LIMITS = {
+    "max-upload": 2**31,
+    "min-upload-rate": 1000,
+    "max-json": 65_536,
+    "max-json-depth": 16,
+    "max-ids": 200,
+    "max-page": 200,
+    "max-held": 1000,
+    "max-waiting": 10_000,
+}
+DURATIONS = {"keep": "7d", "max-run-time": "6h", "grace": "5"}
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,11 +34,18 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_help_is_told_for_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     """With the variable that stands in for each flag."""
-    for command in ("serve", "translate", "status", "wait", "cancel", "demo"):
+    for command in ("serve", "translate", "status", "wait", "cancel", "demo", "keys"):
         assert main([command, "--help"]) == 0
         assert f"usage: vtrio {command}" in capsys.readouterr().out
+    for command in ("add", "list", "revoke"):
+        assert main(["keys", command, "--help"]) == 0
+        assert f"usage: vtrio keys {command}" in capsys.readouterr().out
     assert main(["serve", "--help"]) == 0
-    assert "VTRIO_DATA_DIR" in capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
+    for flag, default in (*LIMITS.items(), *DURATIONS.items()):
+        variable = "VTRIO_" + flag.upper().replace("-", "_")
+        assert f"--{flag} " in told
+        assert f"{default} unless given (or {variable})" in told
 
 
 @pytest.mark.parametrize(
@@ -35,6 +56,21 @@ def test_help_is_told_for_every_command(capsys: pytest.CaptureFixture[str]) -> N
         ("serve --port x", "port='x' is not allowed: must be a whole number"),
         ("serve --port 70000", "port=70000 is not allowed: .* at most 65535"),
         ("serve --workers 0", "workers=0 is not allowed: .* at least 1"),
+        ("serve --keep soon", "keep='soon' is not allowed: must be a number"),
+        ("serve --keep 0d", "keep=0.0 is not allowed: .* above 0"),
+        ("serve --keep 7w", "keep='7w' is not allowed: must be a number"),
+        ("serve --max-run-time -1", "max-run-time=-1.0 is not allowed: .* above 0"),
+        ("serve --grace -1", "grace=-1.0 is not allowed: .* at least 0"),
+        ("serve --grace inf", "grace=inf is not allowed: .* finite"),
+        ("serve --max-upload 1.5", "max-upload='1.5' is not allowed: .* whole number"),
+        ("serve --max-held 0", "max-held=0 is not allowed: .* at least 1"),
+        ("serve --min-upload-rate -1", "min-upload-rate=-1 .* at least 0"),
+        ("serve --data-dir=", "data-dir='' is not allowed"),
+        ("keys", "required: WHAT"),
+        ("keys add", "required: NAME"),
+        ("keys revoke", "required: ID"),
+        ("keys list --port 0", "--port 0 has no data directory of its own"),
+        ("keys list --data-dir=", "data-dir='' is not allowed"),
         ("serve --engine cloud", "engine='cloud' .* one of local, simulated"),
         ("serve --engine simulated --durations uniform:9", "uniform:LOW,HIGH"),
         ("serve --engine simulated --failure-rate 2", "failure-rate=2.0 .* at most 1"),
@@ -66,15 +102,15 @@ def test_bad_usage_is_one_sentence_and_exit_status_2(
     tmp_path: Path,
 ) -> None:
     """It names the value and what is allowed, on standard error."""
-    import re
-
     monkeypatch.chdir(tmp_path)
     assert main(line.split()) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert re.search(told, printed.err)
-    assert printed.err.startswith("vtrio: ")
-    assert printed.err.count("\n") == 1
+    *log, sentence = printed.err.splitlines()
+    assert sentence.startswith("vtrio: ")
+    # A server says which engine it has before it is refused an address.
+    assert all(json.loads(line)["event"] == "engine-chosen" for line in log)
 
 
 def test_two_results_cannot_share_a_place(
@@ -124,3 +160,30 @@ def test_the_environment_stands_in_for_flags() -> None:
         UsageError, match=r"max-wait='x'.*\(it came from VTRIO_MAX_WAIT"
     ):
         parse(["wait", "j1"], {"VTRIO_MAX_WAIT": "x"})
+
+
+def test_the_limits_of_a_server_can_be_set() -> None:
+    """Each by a flag and by a variable; unless given they are as the limits have them."""
+    options = vars(parse(["serve"], {}))
+    assert {flag: options[flag.replace("-", "_")] for flag in LIMITS} == LIMITS
+    flags = [word for flag in LIMITS for word in (f"--{flag}", "7")]
+    environment = {f"VTRIO_{flag}".upper().replace("-", "_"): "8" for flag in LIMITS}
+    for told, number in (
+        (parse(["serve", *flags], {}), 7),
+        (parse(["serve"], environment), 8),
+    ):
+        assert {vars(told)[flag.replace("-", "_")] for flag in LIMITS} == {number}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("30s", 30), ("1.5m", 90), ("12h", 43_200), ("7d", 604_800)],
+)
+def test_a_duration_may_have_a_unit(text: str, seconds: float) -> None:
+    """Seconds, minutes, hours or days; a plain number is seconds."""
+    options = parse(
+        ["serve", "--keep", text, "--max-run-time", text, "--grace", text], {}
+    )
+    assert options is not None
+    told = (options.keep, options.max_run_time, options.grace)
+    assert told == (seconds, seconds, seconds)

@@ -362,8 +362,10 @@ def test_the_server_ends_in_order(number: int, status: int) -> None:
     assert server.line.startswith("listening on http://127.0.0.1:")
     code, log = server.stop(number)
     assert code == status
-    assert "engine=simulated" in log
-    assert "server-ended" in log
+    events = {line["event"]: line for line in lines(log)}
+    assert events["engine-chosen"]["engine"] == "simulated"
+    assert events["signal-received"]["signal"] == signal.Signals(number).name
+    assert "server-ended" in events
 
 
 def test_a_busy_port_is_told(url: str, capsys: pytest.CaptureFixture[str]) -> None:

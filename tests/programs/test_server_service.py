@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from vtrio._job import JobStatus
 from vtrio.schedules import Fixed
-from vtrio.server import JobService, MemoryStore
 from vtrio.server.engines import EngineError
-from vtrio.server.engines.simulated import SimulatedEngine
-from vtrio.server.errors import BadField, KeyReused, Stopping, UnknownJob
+from vtrio.server.errors import (
+    BadField,
+    KeyReused,
+    Stopping,
+    TooManyWaiting,
+    UnknownJob,
+)
+from vtrio.server.limits import Limits
 from vtrio.server.service import new_id
-from vtrio.server.store import IdempotencyKey, Instant, JobRecord
+from vtrio.server.store import IdempotencyKey, Instant
 
 if TYPE_CHECKING:
     from tests.programs.conftest import BenchOf
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def at(second: float) -> Instant:
+    """Make an instant some seconds after noon, which is 0 on trio's clock."""
+    return Instant(second, NOON + timedelta(seconds=second))
 
 
 async def test_a_job_runs_and_completes(
@@ -34,14 +43,14 @@ async def test_a_job_runs_and_completes(
     async with bench_of().running() as bench:
         await trio.sleep(5)
         job = await bench.submit()
-        assert (job.status, job.created) == (JobStatus.PENDING, Instant(5.0, NOON))
+        assert (job.status, job.created) == (JobStatus.PENDING, at(5.0))
 
         await trio.sleep(20)
 
         ended = await bench.service.get(job.id)
         assert ended.status is JobStatus.COMPLETED
-        assert ended.started == Instant(5.0, NOON)
-        assert ended.finished == Instant(15.0, NOON)
+        assert ended.started == at(5.0)
+        assert ended.finished == at(15.0)
         assert (ended.progress, ended.stage) == (1.0, None)
         assert (ended.media_seconds, ended.source_language) == (3.5, "en")
         assert bench.files() == ["out.mp4", "out.vtt", "source.mp4"]
@@ -76,12 +85,13 @@ async def test_cancelling_a_running_job_ends_its_attempt(
         record, changed = await bench.service.cancel(job.id)
 
         assert (record.status, changed) == (JobStatus.CANCELLED, True)
-        assert record.finished == Instant(1.0, NOON)
+        assert record.finished == at(1.0)
         await trio.sleep(50)
         assert bench.engine.ended[0] == 3.0
         assert bench.engine.attempts[1] == (3.0, following.id, 1)
         assert await bench.service.get(job.id) == record
-        assert len(list(job.source.parent.iterdir())) == 1
+        folder = bench.service.path_of(job.source).parent
+        assert [path.name for path in folder.iterdir()] == ["source.mp4"]
 
 
 async def test_cancelling_what_has_ended_changes_nothing(
@@ -109,15 +119,13 @@ async def test_stopping_puts_running_jobs_back(
         assert bench.service.statistics().running
 
     assert trio.current_time() == 2.0
-    record = await bench.store.get(job.id)
-    assert (record.status, record.failures) == (JobStatus.PENDING, 0)
-    assert (record.progress, record.stage, record.started) == (None, None, None)
     assert not bench.service.statistics().running
-
-    bench.engine.attempts.clear()
-    async with bench_of(store=bench.store).running() as again:
-        await trio.sleep(50)
-        assert (await again.service.get(job.id)).attempt == 2
+    async with bench.open():
+        record = await bench.store.get(job.id)
+        assert (record.status, record.failures) == (JobStatus.PENDING, 0)
+        assert (record.progress, record.stage, record.started) == (None, None, None)
+        assert (record.attempt, record.deaths) == (1, 0)
+        assert bench.files() == ["source.mp4"]
 
 
 @pytest.mark.parametrize("instant", [0.0, 0.001, 1.0, 1.5, 2.0, 5.0, 9.999, 10.0])
@@ -136,10 +144,14 @@ async def test_a_stop_at_any_moment_leaves_no_job_running(
             await trio.sleep_forever()
 
     assert trio.current_time() == instant
-    latest = {e.job_id: e.status for e in await bench.store.events(0, 1000)}
-    assert len(latest) == 3
-    assert JobStatus.RUNNING not in latest.values()
     assert bench.service.statistics().attempts == 0
+    async with made.open():
+        page = await bench.store.events("", None, 1000)
+        latest = {event.job_id: event.status for event in page.events}
+        assert len(latest) == 3
+        assert JobStatus.RUNNING not in latest.values()
+        assert sum(bench.store.counts.values()) == 3
+        assert bench.store.counts[JobStatus.RUNNING] == 0
 
 
 async def test_a_submission_cancelled_at_any_step_is_whole_or_nothing(
@@ -149,16 +161,17 @@ async def test_a_submission_cancelled_at_any_step_is_whole_or_nothing(
     accepted = []
     for steps in range(8):
         folder = tmp_path / str(steps)
-        bench = bench_of(folder=folder)
-        with trio.CancelScope() as scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_cancel_after, steps, scope)
-                await bench.submit()
-        events = await bench.store.events(0, 10)
-        accepted.append(len(events))
-        upload = bench.service.uploads / "upload.part"
-        upload.unlink(missing_ok=True)  # the route's part
-        assert bench.files() == (["source.mp4"] if events else [])
+        folder.mkdir()
+        async with bench_of(folder=folder).open() as bench:
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_cancel_after, steps, scope)
+                    await bench.submit()
+            told = await bench.history()
+            accepted.append(len(told))
+            upload = bench.service.uploads / "upload.part"
+            upload.unlink(missing_ok=True)  # the route's part
+            assert bench.files() == (["source.mp4"] if told else [])
     assert accepted[0] == 0
     assert accepted[-1] == 1
 
@@ -211,14 +224,18 @@ async def test_a_replayed_submission_keeps_one_job_and_one_file(
     ],
 )
 async def test_a_language_that_the_engine_lacks_is_named(
-    target: str, source: str | None, field: str, bench_of: BenchOf
+    target: str,
+    source: str | None,
+    field: str,
+    bench_of: BenchOf,
+    autojump_clock: MockClock,
 ) -> None:
     """The refusal says which field is at fault, and nothing is kept."""
-    bench = bench_of()
-    with pytest.raises(BadField, match="'tlh'") as caught:
-        await bench.submit(target=target, source=source)
-    assert caught.value.field == field
-    assert await bench.history() == []
+    async with bench_of().open() as bench:
+        with pytest.raises(BadField, match="'tlh'") as caught:
+            await bench.submit(target=target, source=source)
+        assert caught.value.field == field
+        assert await bench.history() == []
 
 
 async def test_the_pause_grows_with_the_age_of_the_job(
@@ -236,25 +253,12 @@ async def test_the_pause_grows_with_the_age_of_the_job(
         assert bench.service.ask_again_after(await bench.service.get(job.id)) is None
 
 
-def test_the_pause_comes_from_the_schedule(tmp_path: Path) -> None:
-    """A schedule of one's own is asked, and its fractions are rounded up."""
-    job = JobRecord(
-        id="j",
-        status=JobStatus.PENDING,
-        source=tmp_path,
-        target_language="pt",
-        created=Instant(0, NOON),
-    )
-
-    async def ask() -> list[int | None]:
-        return [
-            JobService(
-                MemoryStore(), SimulatedEngine(), tmp_path, retry_after=Fixed(interval)
-            ).ask_again_after(job)
-            for interval in (0, 2.01, 5)
-        ]
-
-    assert trio.run(ask) == [1, 3, 5]
+async def test_the_pause_comes_from_the_schedule(
+    bench_of: BenchOf, autojump_clock: MockClock
+) -> None:
+    """A schedule of one's own is asked instead of the one that learns."""
+    async with bench_of(service={"retry_after": Fixed(2.01)}).open() as bench:
+        assert bench.service.ask_again_after(await bench.submit()) == 3
 
 
 def test_ids_can_be_typed_and_are_never_alike() -> None:
@@ -264,16 +268,38 @@ def test_ids_can_be_typed_and_are_never_alike() -> None:
     assert all(len(job_id) == 24 and job_id[0].isalnum() for job_id in ids)
 
 
-def test_the_workers_are_counted(tmp_path: Path) -> None:
-    """No worker, or half of one, is refused by name."""
-    for workers in (0, 1.5):
-        with pytest.raises(ValueError, match="workers="):
-            JobService(
-                MemoryStore(),
-                SimulatedEngine(),
-                tmp_path,
-                workers=workers,  # type: ignore[arg-type]
-            )
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("workers", 0), ("workers", 1.5), ("keep", 0), ("max_run_time", -1)],
+)
+async def test_a_setting_that_makes_no_sense_is_refused_by_name(
+    setting: str, value: float, bench_of: BenchOf, autojump_clock: MockClock
+) -> None:
+    """No worker, or half of one; nothing kept; no time to work."""
+    bench = bench_of(service={setting: value})
+    with pytest.RaisesGroup(pytest.RaisesExc(ValueError, match=f"{setting}=")):
+        async with bench.open():
+            pass  # pragma: no cover - it is not opened
+
+
+async def test_no_more_jobs_wait_than_may(
+    bench_of: BenchOf, autojump_clock: MockClock
+) -> None:
+    """One more is refused and leaves nothing; when one has begun there is room."""
+    async with bench_of(service={"limits": Limits(waiting=2)}).running() as bench:
+        for _ in range(3):
+            await bench.submit()
+            await wait_all_tasks_blocked()
+
+        with pytest.raises(TooManyWaiting, match="2 jobs wait"):
+            bench.service.check_room()
+        with pytest.raises(TooManyWaiting, match="2 jobs wait"):
+            await bench.submit()
+        assert bench.files() == ["source.mp4"] * 3
+
+        await trio.sleep(11)
+        bench.service.check_room()
+        await bench.submit()
 
 
 async def test_what_cannot_be_removed_is_logged(
@@ -288,46 +314,5 @@ async def test_what_cannot_be_removed_is_logged(
     monkeypatch.setattr(files, "remove_now", refuse)
     with caplog.at_level(logging.WARNING, "vtrio.server"):
         await files.remove(tmp_path / "x")
-    assert "remove-failed" in caplog.text
-
-
-async def test_the_pause_that_is_asked_for_is_learned(
-    bench_of: BenchOf, autojump_clock: MockClock
-) -> None:
-    """From the jobs that were run: until most of them end, and then little by little."""
-    bench = bench_of(script=[(60.0, None), (55.0, None), (65.0, None)] * 4)
-    async with bench.running():
-        first = await bench.submit()
-        assert bench.service.ask_again_after(first) == 1
-        for _ in range(12):
-            record = await bench.submit()
-            await trio.sleep(200)
-        fresh = replace(record, status=JobStatus.PENDING, created=bench.service.now())
-        pause = bench.service.ask_again_after(fresh)
-        assert pause is not None
-        assert 15 <= pause <= 60
-        await trio.sleep(58)
-        assert bench.service.ask_again_after(fresh) in range(1, 8)
-
-
-async def test_what_teaches_the_pause(
-    bench_of: BenchOf, autojump_clock: MockClock
-) -> None:
-    """Ends and failures since the submission; a cancelled job would last longer."""
-    broken = EngineError("bad", "It is bad", permanent=True)
-    bench = bench_of(script=[(30.0, None), (10.0, broken), (90.0, None)])
-    async with bench.running():
-        for _ in range(2):
-            await bench.submit()
-            await trio.sleep(50)
-        record = await bench.submit()
-        await trio.sleep(20)
-        await bench.service.cancel(record.id)
-        seen = list(bench.service.durations.remembered())
-    assert [(lesson.after, lesson.until) for lesson in seen] == [
-        (30.0, 30.0),
-        (10.0, 10.0),
-        (20.0, None),
-    ]
-    assert seen[0].work == 3.5
-    assert bench.service.durations.statistics().running == 0
+    assert caplog.messages == ["remove-failed"]
+    assert caplog.records[0].error == "not yours"  # type: ignore[attr-defined]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ import pytest
 
 from vtrio.cli import main
 from vtrio.server import (
+    Limits,
     ServeError,
     ServerSettings,
     Serving,
@@ -21,6 +24,7 @@ from vtrio.server import (
     serve_until_signal,
 )
 from vtrio.server.engines.simulated import SimulatedEngine
+from vtrio.server.folders import default_data_dir
 
 if TYPE_CHECKING:
     from tests.programs.conftest import StartServer
@@ -31,18 +35,70 @@ FORM = {"target_language": "pt"}
 async def test_it_serves_until_it_is_stopped(
     start_server: StartServer, tmp_path: Path
 ) -> None:
-    """The address is given back; afterwards nobody listens and no file is left."""
-    async with start_server(data_dir=tmp_path / "new") as running:
+    """The address is given back; afterwards nobody listens, and the jobs are kept."""
+    folder = tmp_path / "new"
+    async with start_server(data_dir=folder) as running:
         async with running.client() as client:
             assert (await client.get("/healthz")).status_code == 200
-            answer = await client.post(
-                "/v1/translations", files={"video": b"video"}, data=FORM
-            )
-            assert answer.status_code == 202
+            path = await running.complete(client, b"video")
         assert await running.stop() < 1
         with pytest.raises(OSError, match="connect"):
             await running.connect()
-    assert list(tmp_path.rglob("*")) == [tmp_path / "new"]
+    # The store is one file again: nothing is left in its log.
+    assert {path.name for path in folder.iterdir()} == {
+        *("jobs", "lock", "uploads", "vtrio.sqlite3")
+    }
+    assert not list((folder / "uploads").iterdir())
+    job_id = path.rpartition("/")[2]
+    assert {path.name for path in (folder / "jobs" / job_id).iterdir()} == {
+        *("attempt-1", "source.mkv")
+    }
+
+    async with start_server(data_dir=folder) as running, running.client() as client:
+        answer = await client.get(f"{path}/video")
+        assert (answer.status_code, answer.content) == (200, b"video")
+
+
+async def test_a_server_of_no_port_keeps_nothing(
+    start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could find its jobs again: they are in a temporary folder, which goes."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    async with start_server() as running, running.client() as client:
+        await client.post("/v1/translations", files={"video": b"video"}, data=FORM)
+        (folder,) = tmp_path.iterdir()
+        assert folder.name.startswith("vtrio-")
+        assert (folder / "vtrio.sqlite3").exists()
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_server_of_a_port_has_a_folder_of_its_own(
+    start_server: StartServer, data_home: Path
+) -> None:
+    """In the user's data, by the port; it is there for the next one on this port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    async with start_server(port=port) as running, running.client() as client:
+        path = await running.complete(client, b"video")
+    assert (data_home / "vtrio" / str(port) / "vtrio.sqlite3").exists()
+    async with start_server(port=port) as running, running.client() as client:
+        assert (await client.get(path)).json()["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder"),
+    [
+        ({"XDG_DATA_HOME": "/data"}, Path("/data/vtrio/5001")),
+        ({"XDG_DATA_HOME": ""}, Path.home() / ".local/share/vtrio/5001"),
+        ({}, Path.home() / ".local/share/vtrio/5001"),
+    ],
+)
+def test_where_jobs_are_kept_that_nobody_told(
+    environment: dict[str, str], folder: Path
+) -> None:
+    """As the XDG base directory specification says; a variable set to nothing is unset."""
+    assert default_data_dir(5001, environment) == folder
 
 
 async def test_it_leaves_no_file_descriptor_behind(start_server: StartServer) -> None:
@@ -142,13 +198,22 @@ async def test_a_folder_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     ("setting", "value"),
     [
         *(("port", -1), ("port", 65_536), ("port", "80"), ("workers", 0)),
-        *(("grace", -1), ("grace", float("inf")), ("largest_upload", 0)),
+        *(("grace", -1), ("grace", float("inf")), ("keep", 0), ("max_run_time", 0)),
     ],
 )
 def test_a_setting_is_refused_by_name(setting: str, value: object) -> None:
     """The message names the setting, the value and what is allowed."""
     with pytest.raises(ValueError, match=f"{setting}=.*must be"):
         ServerSettings(**{setting: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [limit.name for limit in fields(Limits)])
+def test_a_limit_is_refused_by_name(name: str) -> None:
+    """None may be negative or a text; only an upload may be as slow as it likes."""
+    for value in (-1, "1", *([] if name == "upload_rate" else [0, 1.5])):
+        with pytest.raises(ValueError, match=f"{name}=.*must be"):
+            Limits(**{name: value})  # type: ignore[arg-type]
+    assert Limits(upload_rate=0).upload_rate == 0
 
 
 async def test_an_announcement_names_the_address(
@@ -183,7 +248,7 @@ def test_it_serves_where_nothing_can_be_printed(where: str, tmp_path: Path) -> N
             line = process.stderr.readline()
             assert line, log
             log += line
-        url = log.rpartition("url=")[2].split()[0]
+        url = json.loads(log.splitlines()[-1])["url"]
         assert httpx.get(f"{url}/status").json() == {"result": "pending"}
         process.terminate()
         log += process.stderr.read()
@@ -196,7 +261,7 @@ def test_no_folder_is_not_this_folder(capsys: pytest.CaptureFixture[str]) -> Non
     """An empty --data-dir, as an unset variable of a shell makes it, is refused."""
     assert main(["serve", "--engine", "simulated", "--data-dir", ""]) == 2
     (sentence,) = capsys.readouterr().err.splitlines()
-    assert "--data-dir '' is not allowed" in sentence
+    assert "data-dir='' is not allowed" in sentence
 
 
 async def test_a_refusal_to_serve_comes_out_plain() -> None:
@@ -213,7 +278,9 @@ def test_the_package_is_light() -> None:
     """Importing it imports neither the framework nor hypercorn, nor trio."""
     program = (
         "import sys, vtrio.server;"
-        "print([m for m in ('quart', 'hypercorn', 'werkzeug', 'trio') if m in sys.modules])"
+        "heavy = ('alembic', 'hypercorn', 'prometheus_client', 'quart', 'sqlalchemy',"
+        " 'structlog', 'trio', 'werkzeug');"
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -221,22 +288,44 @@ def test_the_package_is_light() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_without_the_extra_one_sentence_names_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+WITHOUT = """
+import sys
+sys.modules[sys.argv[1]] = None  # as if it were not installed
+import vtrio.server
+from vtrio.cli import main
+try:
+    vtrio.server.run_server
+except ImportError as error:
+    print(error)
+print(main(["serve"]), main(["keys", "list"]))
+"""
+
+
+@pytest.mark.parametrize("missing", ["hypercorn", "sqlalchemy", "structlog"])
+def test_without_the_extra_one_sentence_names_it(missing: str) -> None:
+    """Using a name that needs it fails with what to install; so do the commands."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, missing],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    refusal, statuses = done.stdout.splitlines()
+    assert missing in refusal
+    assert "pip install 'vtrio[server]'" in refusal
+    # Keys are looked after without a server.
+    assert statuses == ("2 0" if missing == "hypercorn" else "2 2")
+    told = done.stderr.splitlines()
+    assert all(line.startswith("vtrio: ") for line in told)
+    assert all("pip install 'vtrio[server]'" in line for line in told)
+
+
+def test_what_is_missing_besides_is_told_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Using a name that needs it fails with what to install."""
+    """A module of ours that is not there is no matter of an extra; nor is a wrong name."""
     import vtrio.server
 
-    for name in list(sys.modules):
-        if name.startswith("vtrio.server.") and "engines" not in name:
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "hypercorn.trio", None)
-    monkeypatch.setitem(sys.modules, "hypercorn", None)
-    monkeypatch.setitem(sys.modules, "quart", None)
-    with pytest.raises(ImportError, match=r"pip install 'vtrio\[server\]'"):
-        _ = vtrio.server.run_server
-    assert main(["serve"]) == 2
-    assert "pip install 'vtrio[server]'" in capsys.readouterr().err
     monkeypatch.setattr("vtrio.server.import_module", lambda *_: __import__("no_such"))
     with pytest.raises(ModuleNotFoundError, match="no_such"):
         _ = vtrio.server.run_server

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
 import pytest
@@ -18,17 +20,18 @@ import trio
 from vtrio._job import JobStatus
 from vtrio.server import (
     JobService,
-    MemoryStore,
     ServerSettings,
     Serving,
+    Store,
     run_server,
     serve,
 )
 from vtrio.server.engines.simulated import SimulatedEngine
 from vtrio.server.store import JobRecord
+from vtrio.server.store.writer import Writer
 
 if TYPE_CHECKING:
-    from tests.programs.conftest import StartServer
+    from tests.programs.conftest import StartServer, Until
 
 FORM = {"target_language": "pt"}
 
@@ -49,7 +52,10 @@ async def test_a_client_that_does_not_read_cannot_hold_the_stop_up(
 
 
 async def test_clean_up_that_hangs_cannot_hold_the_stop_up(
-    start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_server: StartServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    until: Until,
 ) -> None:
     """What it has not removed at the end of the grace stays for the next server."""
     disk_works = threading.Event()
@@ -60,11 +66,12 @@ async def test_clean_up_that_hangs_cannot_hold_the_stop_up(
     async with start_server(60, grace=0.6, data_dir=tmp_path) as running:
         async with running.client() as client:
             await client.post("/v1/translations", files={"video": b"v"}, data=FORM)
+        await until(lambda: bool(list(tmp_path.glob("jobs/*/attempt-1/*.vtt"))))
         monkeypatch.setattr("vtrio.server.files.remove_now", hang)
         took = await running.stop()
     disk_works.set()
     assert took < 1.1
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("jobs/*/attempt-1"))) == 1
 
 
 async def test_requests_in_flight_may_end_within_the_grace(
@@ -73,14 +80,14 @@ async def test_requests_in_flight_may_end_within_the_grace(
 ) -> None:
     """A stop lets an answer that is on its way be finished, and takes no new work."""
     asked = trio.Event()
-    get = MemoryStore.get
+    get = Store.get
 
-    async def get_slowly(self: MemoryStore, job_id: str) -> JobRecord:
+    async def get_slowly(self: Store, job_id: str) -> JobRecord:
         asked.set()
         await trio.sleep(0.2)
         return await get(self, job_id)
 
-    monkeypatch.setattr(MemoryStore, "get", get_slowly)
+    monkeypatch.setattr(Store, "get", get_slowly)
     answers = []
     async with (
         start_server(60) as running,
@@ -105,11 +112,11 @@ async def test_a_request_that_does_not_end_is_cut_off(
 ) -> None:
     """After the grace the client sees its connection break."""
 
-    async def hang(self: MemoryStore, job_id: str) -> NoReturn:
+    async def hang(self: Store, job_id: str) -> NoReturn:
         await trio.sleep_forever()
         raise AssertionError
 
-    monkeypatch.setattr(MemoryStore, "get", hang)
+    monkeypatch.setattr(Store, "get", hang)
     async with start_server(grace=0.7) as running, await running.connect() as stream:
         await stream.send_all(b"GET /v1/translations/x HTTP/1.1\r\nHost: x\r\n\r\n")
         await trio.sleep(0.05)
@@ -122,23 +129,27 @@ async def test_stopping_happens_in_order(
 ) -> None:
     """Work is refused first, then jobs are put back, then the store is closed."""
     record: list[str] = []
-    refuse, move, close = JobService.refuse_work, MemoryStore.move, MemoryStore.close
+    refuse, move, write = JobService.refuse_work, Store.move, Writer.run
 
     def refuse_work(self: JobService) -> None:
         record.append("refuse work")
         refuse(self)
 
-    async def moved(self: MemoryStore, job_id: str, status: JobStatus, **changes: object) -> object:  # fmt: skip
+    async def moved(
+        self: Store, job_id: str, status: JobStatus, **changes: Any
+    ) -> JobRecord:
         record.append(f"job {status}")
-        return await move(self, job_id, status, **changes)  # type: ignore[arg-type]
+        return await move(self, job_id, status, **changes)
 
-    async def closed(self: MemoryStore) -> None:
-        record.append("close the store")
-        await close(self)
+    async def run(self: Writer, *, task_status: trio.TaskStatus[None]) -> None:
+        try:
+            await write(self, task_status=task_status)
+        finally:
+            record.append("close the store")
 
     monkeypatch.setattr(JobService, "refuse_work", refuse_work)
-    monkeypatch.setattr(MemoryStore, "move", moved)
-    monkeypatch.setattr(MemoryStore, "close", closed)
+    monkeypatch.setattr(Store, "move", moved)
+    monkeypatch.setattr(Writer, "run", run)
     async with (
         start_server(60) as running,
         running.client() as client,
@@ -165,7 +176,8 @@ async def test_cancelling_ends_it_at_once(
             await trio.sleep_forever()
     assert trio.current_time() - began < 1
     await stream.aclose()
-    assert not list(tmp_path.iterdir())
+    async with start_server(data_dir=tmp_path) as running, running.client() as client:
+        assert (await client.get(path)).json()["status"] == "completed"
 
 
 async def test_if_the_service_dies_the_server_dies(
@@ -203,7 +215,7 @@ from vtrio.server import ServerSettings, run_server
 from vtrio.server.engines.simulated import SimulatedEngine
 
 received = run_server(
-    SimulatedEngine(Durations("fixed", (60,))),
+    SimulatedEngine(Durations("fixed", (float(sys.argv[3]),))),
     ServerSettings(port=0, data_dir=Path(sys.argv[1]), grace=float(sys.argv[2])),
 )
 print("ended by", received.name)
@@ -212,7 +224,7 @@ print("ended by", received.name)
 
 @asynccontextmanager
 async def child(
-    data_dir: Path, grace: float = 5
+    data_dir: Path, grace: float = 5, job_seconds: float = 60
 ) -> AsyncIterator[tuple[trio.Process, str, Callable[[], str]]]:
     """Run a server in a process of its own; give its URL and its later output."""
     out: list[bytes] = []
@@ -224,7 +236,8 @@ async def child(
             out.append(bytes(piece))
             told.set()
 
-    command = [sys.executable, "-W", "error", "-c", CHILD, str(data_dir), str(grace)]
+    settings = [str(data_dir), str(grace), str(job_seconds)]
+    command = [sys.executable, "-W", "error", "-c", CHILD, *settings]
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             process = await nursery.start(
@@ -241,24 +254,69 @@ async def child(
             )
 
 
+def rows(data_dir: Path) -> list[tuple[str, int, int]]:
+    """Return the status, the attempts and the deaths of each job in a store."""
+    with closing(sqlite3.connect(data_dir / "vtrio.sqlite3")) as store:
+        return store.execute("SELECT status, attempt, deaths FROM jobs").fetchall()
+
+
+async def completed(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
+    """Wait until a job is completed, and return its document."""
+    answer = await client.get(path, headers={"Prefer": "wait=10"})
+    document: dict[str, Any] = answer.json()
+    assert document["status"] == "completed"
+    return document
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_the_process_in_order(
     number: signal.Signals, tmp_path: Path
 ) -> None:
-    """With a job at work it ends soon, leaves no file, and says nothing more."""
+    """What is held is answered at once; what runs is put back, and run the next time."""
+    told: dict[str, Any] = {}
     async with child(tmp_path) as (process, url, output):
         async with httpx.AsyncClient(base_url=url) as client:
             answer = await client.post(
                 "/v1/translations", files={"video": b"v"}, data=FORM
             )
             assert answer.status_code == 202
-        began = trio.current_time()
-        process.send_signal(number)
+            path = answer.headers["Location"]
+
+            async def hold() -> None:
+                told["held"] = await client.get(path, headers={"Prefer": "wait=60"})
+
+            async def follow() -> None:
+                accepted = {"Accept": "text/event-stream"}
+                async with client.stream("GET", "/v1/events", headers=accepted) as feed:
+                    told["events"] = [
+                        json.loads(line.removeprefix("data: "))["status"]
+                        async for line in feed.aiter_lines()
+                        if line.startswith("data: ")
+                    ]
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(hold)
+                nursery.start_soon(follow)
+                held = b""
+                while b"vtrio_held_requests 2.0" not in held:
+                    held = (await client.get("/metrics")).content
+                began = trio.current_time()
+                process.send_signal(number)
         await process.wait()
         assert trio.current_time() - began < 2
     assert process.returncode == 0
     assert output() == f"ended by {number.name}\n"
-    assert not list(tmp_path.iterdir())
+    assert told["held"].json()["status"] == "running"
+    assert told["held"].headers["Preference-Applied"] == "wait=60"
+    assert told["events"] == ["pending", "running"]
+    assert rows(tmp_path) == [("pending", 1, 0)]
+    assert not list(tmp_path.glob("jobs/*/attempt-1"))
+
+    async with child(tmp_path, job_seconds=0) as (process, url, _):
+        async with httpx.AsyncClient(base_url=url) as client:
+            await completed(client, path)
+        process.terminate()
+    assert rows(tmp_path) == [("completed", 2, 0)]
 
 
 async def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
@@ -282,18 +340,24 @@ async def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
     assert output() == "ended by SIGTERM\n"
 
 
-async def test_a_killed_server_leaves_its_folder_to_the_next(tmp_path: Path) -> None:
-    """With SIGKILL nothing can be removed; the next start removes it."""
+async def test_a_killed_server_leaves_its_jobs_to_the_next(tmp_path: Path) -> None:
+    """With SIGKILL nothing is put back; the next start does, and counts the death."""
     async with child(tmp_path) as (process, url, _):
         async with httpx.AsyncClient(base_url=url) as client:
-            await client.post("/v1/translations", files={"video": b"v"}, data=FORM)
+            answer = await client.post(
+                "/v1/translations", files={"video": b"v"}, data=FORM
+            )
+            path = answer.headers["Location"]
+            while (await client.get(path)).json()["status"] != "running":  # noqa: ASYNC110 - it is polling
+                await trio.sleep(0.01)
         process.kill()
         await process.wait()
-    (left,) = tmp_path.iterdir()
-    assert list(left.rglob("source"))
+    (tmp_path / "uploads" / "half.part").write_bytes(b"half a video")
 
-    async with child(tmp_path) as (process, _, _):
-        assert not left.exists()
-        assert len(list(tmp_path.iterdir())) == 1
+    async with child(tmp_path, job_seconds=0) as (process, url, _):
+        async with httpx.AsyncClient(base_url=url) as client:
+            await completed(client, path)
+            assert (await client.get(f"{path}/video")).content == b"v"
+        assert not list((tmp_path / "uploads").iterdir())
         process.terminate()
-    assert not list(tmp_path.iterdir())
+    assert rows(tmp_path) == [("completed", 2, 1)]

@@ -27,7 +27,10 @@ def run_keys(options: argparse.Namespace) -> int:
         from ..server.folders import default_data_dir
         from ..server.store import Instant, StoreFailed, open_store, url_of_file
     except ImportError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(
+            f"vtrio keys needs {error.name!r}, which is not installed: run"
+            " pip install 'vtrio[server]'"
+        ) from None
     if options.data_dir is None and options.port == 0:
         raise UsageError(
             "--port 0 has no data directory of its own: pass --data-dir, or the port"

@@ -103,8 +103,7 @@ class JobService:
     `retry_after` is asked with the age of a job when a client is told when to ask
     again; by default it learns from the jobs that were run. `keep` is how many seconds
     a job is kept after its end, `max_run_time` how many an attempt may take. `wall`
-    tells the time of day. `patience` tells how long clean-up may take, and how long it
-    may take to write an attempt's ending down.
+    tells the time of day. `patience` tells how long clean-up may take.
     """
 
     def __init__(
@@ -136,7 +135,8 @@ class JobService:
         self._keep = keep
         self._max_run_time = max_run_time
         self._wall = wall
-        self._attempts: dict[str, _Running] = {}
+        # By job and number: the next attempt may begin while the last one is tidied.
+        self._attempts: dict[tuple[str, int], _Running] = {}
         self._wake = trio.Event()
         self._running = False
         self._stopping = False
@@ -252,7 +252,7 @@ class JobService:
             # No checkpoint between the claim and the start, because a job that is
             # claimed must have an attempt that puts it back.
             for record in records:
-                running = self._attempts[record.id] = _Running()
+                running = self._attempts[record.id, record.attempt] = _Running()
                 nursery.start_soon(
                     self._attempt,
                     record,
@@ -283,7 +283,7 @@ class JobService:
             concluded = await self._conclude(attempt, record, ending)
             if concluded is not None and concluded.is_final:
                 self._ended(concluded)
-            del self._attempts[record.id]
+            del self._attempts[record.id, record.attempt]
             running.gone.set()
             self._wake_up()  # the job may be waiting for its next attempt
 
@@ -471,7 +471,7 @@ class JobService:
         self._ended(record)
         # The attempt may be past its end: then what it has to say is refused by the
         # store.
-        if (running := self._attempts.get(job_id)) is not None:
+        for running in self._attempts_at(job_id):
             running.scope.cancel("its owner cancelled the job")
         return record, True
 
@@ -503,10 +503,17 @@ class JobService:
         if not was_final:
             self._ended(record)
         with trio.move_on_at(self.patience.deadline(), shield=True):
-            if (running := self._attempts.get(job_id)) is not None:
+            for running in self._attempts_at(job_id):
                 running.scope.cancel("its owner removed the job")
                 await running.gone.wait()
+        # An engine that will not let go is no reason to keep what its owner sent.
+        with trio.move_on_at(self.patience.deadline(), shield=True):
             await files.remove(self._folder / job_folder(job_id))
+
+    def _attempts_at(self, job_id: str) -> list[_Running]:
+        return [
+            running for (known, _), running in self._attempts.items() if known == job_id
+        ]
 
 
 def new_id() -> str:
