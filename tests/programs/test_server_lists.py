@@ -8,6 +8,8 @@ import httpx
 import trio
 from trio.testing import MockClock
 
+from vtrio.server import Limits
+
 if TYPE_CHECKING:
     from tests.programs.conftest import AppClient, CheckProblem, OpenApp
 
@@ -158,15 +160,15 @@ async def test_pages_are_of_the_newest_first(
         assert len((await page(client, page_size=200))[0]) == 6
 
 
-async def test_a_page_is_of_fifty_unless_told_otherwise(
+async def test_a_page_is_of_no_more_than_the_limit(
     open_app: OpenApp, autojump_clock: MockClock
 ) -> None:
-    """And of no more than the limit."""
-    async with open_app(workers=1) as client:
-        await submitted(client, 51)
+    """Also where nothing was said of its size, and the limit is less than usual."""
+    async with open_app(workers=1, limits=Limits(page=2)) as client:
+        ids = (await submitted(client, 3))[::-1]
         shown, token = await page(client)
-        assert len(shown) == 50
-        assert len((await page(client, page_token=token))[0]) == 1
+        assert shown == ids[:2]
+        assert await page(client, page_token=token) == (ids[2:], None)
 
 
 async def test_pages_do_not_shift(open_app: OpenApp, autojump_clock: MockClock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -91,6 +92,17 @@ def test_a_tag_tells_the_status_of_its_document(status: JobStatus) -> None:
     assert all(Seen(frozenset(), anything=True).knows(other) for other in JobStatus)
 
 
+def test_what_is_not_said_has_its_usual_value() -> None:
+    """Fifty jobs on a page, a thousand events; no cursor, no token, any status."""
+    assert (queries.PAGE_SIZE, queries.MOST_EVENTS) == (50, 1000)
+    nothing: MultiDict[str, str] = MultiDict()
+    assert queries.read_count(nothing, "page_size", default=50, most=200) == 50
+    assert queries.read_ids(nothing, LIMITS) is None
+    assert queries.read_page_token(nothing) is None
+    assert queries.read_status(nothing) is None
+    assert queries.read_cursor(None, store_id="0123abcd") is None
+
+
 def test_no_header_is_not_an_empty_one() -> None:
     """Who sends no tags has not said that he knows nothing."""
     assert read_seen([]) is None
@@ -146,12 +158,11 @@ def test_a_cursor_is_read_or_refused(text: str) -> None:
         except ExpiredCursor:
             assert not cursor.startswith(store)
         except BadCursor:
-            _, dot, number = cursor.partition(".")
-            assert not dot or len(number) > 18 or not number.isdecimal() or len(_) != 8
+            assert not re.fullmatch(r"[0-9a-f]{8}\.[0-9]{1,18}", cursor)
         else:
             assert found is None if cursor == "" else cursor.startswith(f"{store}.")
-    number = 10**17 + len(text)
-    assert queries.read_cursor(f"{store}.{number}", store_id=store) == number
+    largest = 10**18 - 1
+    assert queries.read_cursor(f"{store}.{largest}", store_id=store) == largest
 
 
 @given(st.text())

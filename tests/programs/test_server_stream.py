@@ -216,6 +216,6 @@ async def test_the_kind_of_feed_is_what_the_client_takes(
         ):
             answer = await client.get("/v1/events", headers={"Accept": accept})
             assert answer.headers["Content-Type"] == "application/json", accept
-        accept = {"Accept": "application/json;q=0.1, text/event-stream"}
-        async with streaming(client, accept) as stream:
+        liked = {"Accept": "application/json;q=0.1, text/event-stream"}
+        async with streaming(client, liked) as stream:
             assert stream.headers["content-type"] == "text/event-stream"
