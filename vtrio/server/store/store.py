@@ -65,7 +65,8 @@ async def open_store(url: URL | str, now: Instant) -> AsyncIterator[Store]:
         with refusing_to_serve(engine.url):
             await in_thread(store._load)  # noqa: SLF001 - one class in two functions
         async with trio.open_nursery() as nursery:
-            await nursery.start(store._writer.run)  # noqa: SLF001
+            # Not by `start`: cancelled there, it would wait for what is shielded.
+            nursery.start_soon(store._writer.run)  # noqa: SLF001
             try:
                 yield store
             finally:
