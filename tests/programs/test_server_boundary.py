@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from trio.testing import MockClock
 
-from vtrio.server import Demonstration, JobService, MemoryStore, create_app
 from vtrio.server.asgi import Boundary
-from vtrio.server.engines.simulated import SimulatedEngine
+
+if TYPE_CHECKING:
+    from tests.programs.conftest import OpenApp
 
 
 async def asgi(app: object, **scope: object) -> tuple[int, dict[str, str], bytes]:
@@ -45,37 +47,38 @@ async def asgi(app: object, **scope: object) -> tuple[int, dict[str, str], bytes
 
 @pytest.mark.parametrize("target", ["", "*", "http://[x/", "status", "x:y"])
 async def test_a_target_that_cannot_be_read_is_a_problem(
-    target: str, tmp_path: Path
+    target: str, open_app: OpenApp
 ) -> None:
     """What would fail below Quart's handlers is a 400 of ours."""
-    service = JobService(MemoryStore(), SimulatedEngine(), tmp_path)
-    app = create_app(service, Demonstration(started=0, duration=1))
-    status, headers, body = await asgi(app, path=target)
+    async with open_app() as client:
+        status, headers, body = await asgi(client.app, path=target)
     assert (status, headers["content-type"]) == (400, "application/problem+json")
-    assert json.loads(body)["type"] == "urn:vtrio:problem:bad-target"
+    problem = json.loads(body)
+    assert problem["type"] == "urn:vtrio:problem:bad-target"
+    assert problem["request_id"] == headers["x-request-id"]
 
 
 @pytest.mark.parametrize("target", ["http://server/status", "HTTP://s:80/status"])
-async def test_a_whole_url_as_target_is_its_path(target: str, tmp_path: Path) -> None:
+async def test_a_whole_url_as_target_is_its_path(
+    target: str, open_app: OpenApp, autojump_clock: MockClock
+) -> None:
     """Clients of proxies send the absolute form, and servers must take it."""
-    service = JobService(MemoryStore(), SimulatedEngine(), tmp_path)
-    app = create_app(service, Demonstration(started=0, duration=1))
-    status, _, body = await asgi(app, path=target)
-    assert (status, json.loads(body)) == (200, {"result": "completed"})
+    async with open_app() as client:
+        status, _, body = await asgi(client.app, path=target)
+    assert (status, json.loads(body)) == (200, {"result": "pending"})
 
 
 async def test_what_fails_below_the_handlers_is_a_problem(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The outermost wrapper answers for the framework itself."""
-    service = JobService(MemoryStore(), SimulatedEngine(), tmp_path)
-    app = create_app(service, Demonstration(started=0, duration=1))
 
     def break_down(*_: object, **__: object) -> None:
         raise LookupError("deep inside")
 
-    monkeypatch.setattr(app, "request_class", break_down)
-    status, _, body = await asgi(app)
+    async with open_app() as client:
+        monkeypatch.setattr(client.app, "request_class", break_down)
+        status, _, body = await asgi(client.app)
     assert status == 500
     assert json.loads(body)["type"] == "urn:vtrio:problem:internal-error"
     assert "deep inside" in caplog.text
@@ -92,18 +95,17 @@ async def test_what_fails_below_the_handlers_is_a_problem(
     ],
 )
 async def test_websockets_are_refused(
-    extensions: dict[str, object], kinds: list[str], tmp_path: Path
+    extensions: dict[str, object], kinds: list[str], open_app: OpenApp
 ) -> None:
     """By a problem where the server can carry one, else by closing the handshake."""
-    service = JobService(MemoryStore(), SimulatedEngine(), tmp_path)
-    app = create_app(service, Demonstration(started=0, duration=1))
     sent: list[dict[str, object]] = []
 
     async def send(message: dict[str, object]) -> None:
         sent.append(message)
 
-    scope = {"type": "websocket", "path": "/", "extensions": extensions}
-    await app(scope, None, send)  # type: ignore[arg-type]
+    scope = {"type": "websocket", "path": "/", "headers": []}
+    async with open_app() as client:
+        await client.app({**scope, "extensions": extensions}, None, send)  # type: ignore[arg-type]
     assert [message["type"] for message in sent] == kinds
 
 
@@ -114,5 +116,6 @@ async def test_the_lifespan_is_the_apps_own_affair() -> None:
     async def app(scope: object, receive: object, send: object) -> None:
         passed.append((scope, receive, send))
 
-    await Boundary(app)({"type": "lifespan"}, "receive", "send")  # type: ignore[arg-type]
+    boundary = Boundary(app, lambda *_: None, lambda *_: None)
+    await boundary({"type": "lifespan"}, "receive", "send")  # type: ignore[arg-type]
     assert passed == [({"type": "lifespan"}, "receive", "send")]

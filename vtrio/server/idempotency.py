@@ -1,10 +1,10 @@
 """The `Idempotency-Key` header.
 
 For a day, a submission that comes again with its key and payload makes no second job:
-it is answered 202 with the first one's place and its document as it is by then, which
-tells more than the first answer did. The payload is the form's fields and the content
-of its file, however they were sent. The whole upload is taken in before that is known,
-so of twins that come at once the later one is told of the earlier one's job.
+it is answered 202 as the first one was, with the job's place and its document of then,
+whatever has become of the job. The payload is the form's fields and the content of its
+file, however they were sent. The whole upload is taken in before that is known, so of
+twins that come at once the later one is told of the earlier one's job.
 """
 
 from __future__ import annotations

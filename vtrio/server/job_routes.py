@@ -21,7 +21,7 @@ from .answers import (
     without_content,
 )
 from .downloads import answer_with_file
-from .errors import NotCompleted
+from .errors import NotCompleted, UnknownJob
 from .idempotency import read_key
 from .json_body import read_ids
 from .preferences import read_seen, read_wait
@@ -113,9 +113,14 @@ class JobRoutes:
                 return record.is_final
             return not seen.knows(record.status)
 
-        cursor, record = await self._held(look, is_news, [job_id], who, wait)
+        metrics, held = self._service.metrics, wait is not None
+        try:
+            cursor, record = await self._held(look, is_news, [job_id], who, wait)
+        except UnknownJob:
+            metrics.poll(404, held=held)
+            raise
         response = job_answer(record, self._service, cursor, seen=seen, held=wait)
-        self._service.metrics.poll(response.status_code, held=wait is not None)
+        metrics.poll(response.status_code, held=held)
         return response
 
     async def show_several(self) -> Response:

@@ -65,9 +65,9 @@ async def open_store(url: URL | str, now: Instant) -> AsyncIterator[Store]:
         with refusing_to_serve(engine.url):
             await in_thread(store._load)  # noqa: SLF001 - one class in two functions
         async with trio.open_nursery() as nursery:
+            # Not by `start`: cancelled there, it would wait for what is shielded.
+            nursery.start_soon(store._writer.run)  # noqa: SLF001
             try:
-                # Inside, because cancelled here it would run on and be waited for.
-                await nursery.start(store._writer.run)  # noqa: SLF001
                 yield store
             finally:
                 store._writer.close()  # noqa: SLF001

@@ -83,9 +83,7 @@ class Writer:
             raise entry.error
         return cast("Changed[_T]", entry.changed).value
 
-    async def run(
-        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self) -> None:
         """Commit what comes, until `close`; then refuse what has not been.
 
         Whoever is cancelled together with it may have something to write down yet, so
@@ -93,7 +91,6 @@ class Writer:
         """
         try:
             with self._scope:
-                task_status.started()
                 await self._commit_all()
         finally:
             self._closed = True
