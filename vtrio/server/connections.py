@@ -141,7 +141,8 @@ class _Connection(TCPServer):
         except OSError:  # the client has left already
             pass
         finally:
-            await self._close()
+            # Cancelled it gives up saying goodbye, and closes all the same.
+            await self._close()  # noqa: ASYNC102 - hypercorn's own
 
     async def _read_data(self) -> None:
         await super()._read_data()
