@@ -303,7 +303,7 @@ async def test_a_signal_ends_the_process_in_order(
                 began = trio.current_time()
                 process.send_signal(number)
         await process.wait()
-        assert trio.current_time() - began < 2
+        assert trio.current_time() - began < 4  # of the grace of 5
     assert process.returncode == 0
     assert output() == f"ended by {number.name}\n"
     assert told["held"].json()["status"] == "running"

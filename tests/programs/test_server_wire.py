@@ -157,7 +157,8 @@ async def test_a_refused_upload_that_comes_fast_keeps_its_connection(
         start_server(limits=Limits(upload=1000)) as running,
         await running.connect() as stream,
     ):
-        await stream.send_all(REFUSED + bytes(20_000_000))
+        request = REFUSED.replace(b"20000000", b"4000000") + bytes(4_000_000)
+        await stream.send_all(request)
         await stream.send_all(
             b"GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         )
