@@ -257,9 +257,9 @@ _AMOUNTS: dict[str, tuple[float, str]] = {
     "feed-within": (20.0, "feed: seconds within which they end"),
     "connections": (16, "throughput and submissions: connections"),
     "pairs": (5, "throughput, submissions, clients: pairs of runs"),
-    "seconds": (2.5, "likewise: seconds of each run"),
+    "seconds": (2.0, "likewise: seconds of each run"),
     "upload-mib": (1024, "upload: MiB"),
-    "upload-within": (15.0, "upload: seconds that the slow disk takes for it"),
+    "upload-within": (10.0, "upload: seconds that the slow disk takes for it"),
     "memory-held": (5000, "memory: requests held at once"),
     "bad": (200, "clients: bad clients"),
 }
