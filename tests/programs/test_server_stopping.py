@@ -141,9 +141,9 @@ async def test_stopping_happens_in_order(
         record.append(f"job {status}")
         return await move(self, job_id, status, **changes)
 
-    async def run(self: Writer, *, task_status: trio.TaskStatus[None]) -> None:
+    async def run(self: Writer) -> None:
         try:
-            await write(self, task_status=task_status)
+            await write(self)
         finally:
             record.append("close the store")
 

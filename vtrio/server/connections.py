@@ -42,8 +42,6 @@ _log = get_logger("vtrio.server.connections")
 KEEP_ALIVE = 75.0
 # hypercorn closes a connection after 1000 requests by default, for no need of ours.
 _MOST_REQUESTS = 1_000_000
-# Seconds in which a connection says that it ends; that waits for nobody.
-_CLOSING = 1.0
 # It tells of requests that failed, as we do not.
 _HYPERCORN_LOG = logging.getLogger("vtrio.server.hypercorn")
 _HYPERCORN_LOG.setLevel(logging.WARNING)
@@ -143,8 +141,8 @@ class _Connection(TCPServer):
         except OSError:  # the client has left already
             pass
         finally:
-            with trio.move_on_after(_CLOSING, shield=True):
-                await self._close()
+            # Cancelled it gives up saying goodbye, and closes all the same.
+            await self._close()  # noqa: ASYNC102 - hypercorn's own
 
     async def _read_data(self) -> None:
         await super()._read_data()

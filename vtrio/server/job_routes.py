@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import PurePath
 from typing import TypeVar
 
@@ -235,18 +236,18 @@ class JobRoutes:
     ) -> Response:
         # The files of an attempt never change once its job is completed.
         name = f"{record.id}/{record.attempt}/{path.name}"
-        try:
+        file = self._service.path_of(path)
+        with suppress(FileNotFoundError):
             return await answer_with_file(
                 request,
-                self._service.path_of(path),
+                file,
                 etag=documents.strong_etag(name.encode()),
                 content_type=content_type,
                 closing=facts().closing,
             )
-        except FileNotFoundError:
-            # It was removed since we looked: then there is no such job.
-            await self._service.get(record.id, record.owner)
-            raise
+        # It was removed since we looked: then there is no such job.
+        await self._service.get(record.id, record.owner)
+        raise FileNotFoundError(file)
 
 
 def _result(record: JobRecord, path: PurePath | None) -> PurePath:

@@ -280,7 +280,10 @@ class JobService:
                         permanent=True,
                     )
         finally:
-            concluded = await self._conclude(attempt, record, ending)
+            # Shielded where it has to be, and bounded by the disk and by patience.
+            concluded = await self._conclude(  # noqa: ASYNC102 - see there
+                attempt, record, ending
+            )
             if concluded is not None and concluded.is_final:
                 self._ended(concluded)
             del self._attempts[record.id, record.attempt]
