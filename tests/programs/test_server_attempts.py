@@ -39,8 +39,9 @@ async def test_as_many_attempts_run_as_there_are_workers(
 
         await trio.sleep(100)
 
+        # Those that begin at one instant do so in any order.
         begun = [(at, job_id) for at, job_id, _ in bench.engine.attempts]
-        assert begun == list(zip([0, 0, 10, 10, 20], jobs, strict=True))
+        assert sorted(begun) == sorted(zip([0, 0, 10, 10, 20], jobs, strict=True))
         assert repr(bench.service) == (
             "<JobService open engine=scripted attempts=0/2 held=0>"
         )
