@@ -52,7 +52,8 @@ def open_engine(url: URL | str) -> Engine:
         ServeError: it cannot be used, or a newer version has written it.
     """
     url = make_url(url)
-    engine = create_engine(url)
+    # An error shall not tell in the log what clients sent.
+    engine = create_engine(url, hide_parameters=True)
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
