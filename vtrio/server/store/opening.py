@@ -36,6 +36,7 @@ FILE = "vtrio.sqlite3"
 # Milliseconds for which SQLite waits for another process, such as `vtrio keys`.
 _BUSY = 5_000
 _READING = "vtrio_reading"
+_ALONE = "vtrio_outside_a_transaction"
 # Among PostgreSQL's advisory locks, which are numbers that everybody agrees on.
 _WRITING = 0x767472696F
 
@@ -61,6 +62,11 @@ def open_engine(url: URL | str) -> Engine:
         event.listen(engine, "begin", _begin_postgresql)
     try:
         with refusing_to_serve(url):
+            # Before anything is written: what is not ours is left as it is.
+            with for_reading(engine).begin() as connection:
+                _check_revision(connection, url)
+            if url.get_backend_name() == "sqlite":
+                _write_ahead(engine)
             _bring_up_to_date(engine, url)
     except BaseException:
         engine.dispose()
@@ -87,23 +93,29 @@ def refusing_to_serve(url: URL) -> Iterator[None]:
 
 def _bring_up_to_date(engine: Engine, url: URL) -> None:
     with engine.begin() as connection:
-        found = _revision(connection)
+        found = _check_revision(connection, url)
         if found == REVISIONS[-1]:
             return
-        if found is not None and found not in REVISIONS:
-            raise ServeError(
-                f"the store {_name_of(url)} was written by a newer version of vtrio"
-                f" (its schema is {found!r}, this one knows {REVISIONS[-1]!r}): install"
-                " that version, or pass another --data-dir"
-            )
-        if found is None and (tables := inspect(connection).get_table_names()):
-            raise ServeError(
-                f"the store {_name_of(url)} is no store of vtrio: it has the table"
-                f" {tables[0]!r}; pass another --data-dir"
-            )
         upgrade(connection)
         if found is None:
             connection.execute(insert(FACTS), _first_facts())
+
+
+def _check_revision(connection: Connection, url: URL) -> str | None:
+    """Return which revision the schema has, if any; refuse what is not ours."""
+    found = _revision(connection)
+    if found is not None and found not in REVISIONS:
+        raise ServeError(
+            f"the store {_name_of(url)} was written by a newer version of vtrio"
+            f" (its schema is {found!r}, this one knows {REVISIONS[-1]!r}): install"
+            " that version, or pass another --data-dir"
+        )
+    if found is None and (tables := inspect(connection).get_table_names()):
+        raise ServeError(
+            f"the store {_name_of(url)} is no store of vtrio: it has the table"
+            f" {tables[0]!r}; pass another --data-dir"
+        )
+    return found
 
 
 def _revision(connection: Connection) -> str | None:
@@ -133,17 +145,24 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     for pragma in (
         f"busy_timeout={_BUSY}",
-        "journal_mode=WAL",
         # In WAL mode anything less may lose the last commits with the power.
         "synchronous=FULL",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
+def _write_ahead(engine: Engine) -> None:
+    """Have SQLite keep a log of its own, in which readers need not wait; it stays so."""
+    with engine.execution_options(**{_ALONE: True}).connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
 def _begin_sqlite(connection: Connection) -> None:
     """Take the lock for writing at once: one that is taken later can only fail."""
-    reading = connection.get_execution_options().get(_READING, False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    if not options.get(_ALONE, False):
+        reading = options.get(_READING, False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
 def _begin_postgresql(connection: Connection) -> None:
