@@ -340,6 +340,7 @@ async def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
     assert output() == "ended by SIGTERM\n"
 
 
+@pytest.mark.slow
 async def test_a_killed_server_leaves_its_jobs_to_the_next(tmp_path: Path) -> None:
     """With SIGKILL nothing is put back; the next start does, and counts the death."""
     async with child(tmp_path) as (process, url, _):

@@ -45,7 +45,10 @@ def configure(stream: TextIO | None = None) -> None:
     stream = stream or sys.stderr
     renderer: Any = structlog.processors.JSONRenderer()
     if stream.isatty():
-        renderer = structlog.dev.ConsoleRenderer()
+        # The default shows what the variables hold, and that may be somebody's key.
+        renderer = structlog.dev.ConsoleRenderer(
+            exception_formatter=structlog.dev.plain_traceback
+        )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
