@@ -17,7 +17,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from vtrio._job import JobStatus
 from vtrio.server import files
 from vtrio.server.engines import EngineError, Progress
-from vtrio.server.logs import configure
+from vtrio.server.logs import configure, get_logger
 from vtrio.server.store import Instant
 
 if TYPE_CHECKING:
@@ -318,6 +318,28 @@ async def test_an_engine_that_finds_the_disk_full_has_not_crashed(
         assert "secret" not in str(ended.error)
     told = [record.exc_info for record in caplog.records]
     assert told == [None] * 3
+
+
+class Terminal(io.StringIO):
+    """What somebody watches."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_the_log_of_an_error_has_no_values_in_it(stream: type[io.StringIO]) -> None:
+    """It says where it was, and not what the variables held: a key may be in one."""
+    printed = stream()
+    configure(printed)
+    headers = [("Authorization", "Bearer " + "secret"[::-1])]
+    try:
+        raise KeyError(len(headers))
+    except KeyError:
+        get_logger("vtrio.server").exception("request-failed")
+    assert "KeyError: 1" in printed.getvalue()
+    assert "terces" not in printed.getvalue()
 
 
 async def test_a_failure_cannot_forge_a_line_of_the_log(

@@ -45,7 +45,11 @@ def configure(stream: TextIO | None = None) -> None:
     stream = stream or sys.stderr
     renderer: Any = structlog.processors.JSONRenderer()
     if stream.isatty():
-        renderer = structlog.dev.ConsoleRenderer()
+        # With rich, its default would print every variable of every frame, and the
+        # headers of a request with its key among them.
+        renderer = structlog.dev.ConsoleRenderer(
+            exception_formatter=structlog.dev.plain_traceback
+        )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
