@@ -252,6 +252,8 @@ class JobService:
             # No checkpoint between the claim and the start, because a job that is
             # claimed must have an attempt that puts it back.
             for record in records:
+                if not self._is_current(record):
+                    continue
                 running = self._attempts[record.id, record.attempt] = _Running()
                 nursery.start_soon(
                     self._attempt,
@@ -259,6 +261,15 @@ class JobService:
                     running,
                     name=f"attempt {record.attempt} at {record.id}",
                 )
+
+    def _is_current(self, record: JobRecord) -> bool:
+        """Tell whether a job still runs that was claimed a moment ago.
+
+        Its owner may have cancelled or removed it in the claim's own transaction, and
+        have looked for an attempt before there was one.
+        """
+        known = self.store.remembered(record.id)
+        return known is not None and known.status is JobStatus.RUNNING
 
     async def _attempt(self, record: JobRecord, running: _Running) -> None:
         """Make one attempt, and write down how it ended whatever ends it."""
