@@ -24,7 +24,7 @@ def run_keys(options: argparse.Namespace) -> int:
     try:
         from ..server import ServeError
         from ..server.errors import NoRoom, leaves
-        from ..server.folders import default_data_dir
+        from ..server.folders import default_data_dir, make_data_dir
         from ..server.store import Instant, StoreFailed, open_store, url_of_file
     except ImportError as error:
         raise UsageError(
@@ -49,7 +49,7 @@ def run_keys(options: argparse.Namespace) -> int:
             return await work(store, now, options)
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_data_dir(folder)
     except OSError as error:
         raise UsageError(
             f"the data directory {str(folder)!r} cannot be used ({error.strerror}):"

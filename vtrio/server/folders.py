@@ -35,6 +35,8 @@ JOBS = "jobs"
 """The folder of all jobs, one folder each."""
 
 _LOCK = "lock"
+# What people send is nobody else's to read, whatever the umask and the folder above.
+_OWN = 0o700
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 _TEMPORARY = f"vtrio-{os.getuid()}-"
 # Until it is locked it has another name, so that nobody takes it for left behind.
@@ -55,6 +57,15 @@ def default_data_dir(port: int, environment: Mapping[str, str] = os.environ) -> 
     """Return where a server keeps its jobs that was not told; each port has its own."""
     home = environment.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(home).expanduser() / "vtrio" / str(port)
+
+
+def make_data_dir(path: Path) -> None:
+    """Make a data directory; one that is new is its owner's alone, with what is in it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.mkdir(mode=_OWN, parents=True, exist_ok=True)
 
 
 @asynccontextmanager
@@ -110,14 +121,14 @@ def _lock_one(data_dir: Path | None) -> tuple[Path, IO[bytes]]:
 
 
 def _lock(data_dir: Path) -> IO[bytes]:
-    data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_dir(data_dir)
     # It is not inherited: what the server starts does not keep the lock.
     lock = (data_dir / _LOCK).open("ab")
     try:
         _hold(lock)
         files.remove_now(data_dir / UPLOADS)
         for name in (UPLOADS, JOBS):
-            (data_dir / name).mkdir(exist_ok=True)
+            (data_dir / name).mkdir(mode=_OWN, exist_ok=True)
     except BaseException:
         lock.close()
         raise
