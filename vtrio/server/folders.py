@@ -83,7 +83,7 @@ async def lock_folder(
     try:
         folder, lock = await in_thread(_lock_one, data_dir)
     except OSError as error:
-        raise ServeError(_why_not(data_dir, error)) from error
+        raise ServeError(why_not(data_dir, error)) from error
     with lock:
         try:
             yield folder
@@ -158,7 +158,8 @@ def _remove_left_over() -> None:
                 _log.warning("remove-failed", path=str(folder), error=str(error))
 
 
-def _why_not(data_dir: Path | None, error: OSError) -> str:
+def why_not(data_dir: Path | None, error: OSError) -> str:
+    """Say in a sentence why a data directory, or a temporary one, cannot be used."""
     name = repr(str(data_dir or tempfile.gettempdir()))
     if error.errno in _TAKEN:
         return (
@@ -174,13 +175,22 @@ def _why_not(data_dir: Path | None, error: OSError) -> str:
 def _sweep(root: Path, known: Mapping[str, int]) -> None:
     for folder in (root / JOBS).iterdir():
         if folder.name not in known:
-            files.remove_now(folder)
+            _remove_or_log(folder)
             continue
         current = f"attempt-{known[folder.name]}"
         for path in folder.glob("attempt-*"):
             if path.name != current:
-                files.remove_now(path)
+                _remove_or_log(path)
+
+
+def _remove_or_log(path: Path) -> None:
+    # It is in nobody's way: no attempt has the number of an earlier one.
+    try:
+        files.remove_now(path)
+    except OSError as error:
+        _log.warning("remove-failed", path=str(path), error=str(error))
 
 
 def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
+    # What else may lie there has perhaps a name that no store can be asked for.
+    return [path.name for path in folder.iterdir() if path.name.isascii()]

@@ -27,9 +27,16 @@ from .attempts import Attempt, Ending
 from .board import Board
 from .documents import PROBLEM_TYPES
 from .engines import Engine, EngineError
-from .errors import BadField, NoRoom, Stopping, TooManyWaiting, UnknownJob
+from .errors import (
+    BadField,
+    NoRoom,
+    ServeError,
+    Stopping,
+    TooManyWaiting,
+    UnknownJob,
+)
 from .files import Patience
-from .folders import JOBS, UPLOADS, folders_of_jobs, job_folder, sweep
+from .folders import JOBS, UPLOADS, folders_of_jobs, job_folder, sweep, why_not
 from .limits import Limits
 from .logs import get_logger
 from .metrics import Metrics
@@ -198,10 +205,18 @@ class JobService:
         What then runs is put back.
 
         Raises:
-            OSError: the folder cannot be used.
+            ServeError: the folder cannot be used, or its disk is full.
             StoreFailed: the store cannot be used any more.
         """
-        await self._take_up()
+        try:
+            await self._take_up()
+        except OSError as error:
+            raise ServeError(why_not(self._folder, error)) from error
+        except NoRoom as error:
+            raise ServeError(
+                "the server's disk is full, and the jobs that ran when the last server"
+                " died cannot be put back: make room, and start the server again"
+            ) from error
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._forget)
             self._running = True
