@@ -258,6 +258,24 @@ async def test_a_server_that_cannot_put_jobs_back_does_not_start(
         assert (await second.service.get(job.id)).status is JobStatus.COMPLETED
 
 
+async def test_what_an_ended_job_has_no_use_for_is_removed(
+    first: Path, bench_of: BenchOf, autojump_clock: MockClock
+) -> None:
+    """A kill between the word of an attempt's end and its tidying leaves its files."""
+    broken = EngineError("no-speech", "Nobody speaks", permanent=True)
+    async with bench_of([(1, None), (1, broken)], folder=first).running() as bench:
+        jobs = [(await bench.submit()).id for _ in range(2)]
+        await trio.sleep(5)
+        folder = killed(bench, "second")
+    for job_id in jobs:
+        attempt = folder / "jobs" / job_id / "attempt-1"
+        attempt.mkdir(exist_ok=True)
+        (attempt / "left").touch()
+    async with bench_of(folder=folder).running():
+        left = list((folder / "jobs").glob("*/attempt-1/left"))
+        assert [path.parts[-3] for path in left] == jobs[:1]
+
+
 async def test_jobs_that_were_taken_up_teach_the_pause(
     first: Path, bench_of: BenchOf, autojump_clock: MockClock
 ) -> None:

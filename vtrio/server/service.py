@@ -242,7 +242,7 @@ class JobService:
             )
         known = await self.store.get_many(await folders_of_jobs(self._folder))
         counting = {
-            record.id: record.attempt if record.is_final else 0
+            record.id: record.attempt if record.status is JobStatus.COMPLETED else 0
             for record in known.values()
         }
         await sweep(self._folder, counting)
