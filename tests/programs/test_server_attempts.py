@@ -16,11 +16,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from vtrio._job import JobStatus
 from vtrio.server import files
-from vtrio.server.engines import EngineError, Progress
-from vtrio.server.logs import configure
+from vtrio.server.engines import EngineError, Progress, Task, Translation
+from vtrio.server.logs import configure, get_logger
 from vtrio.server.store import Instant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.programs.conftest import BenchOf
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -119,6 +121,29 @@ async def test_an_engine_that_breaks_breaks_one_job_alone(
         assert broken.error.type == "urn:vtrio:problem:engine-crashed"
         assert "secret" not in str(broken.error)
         assert (await bench.service.get(second.id)).status is JobStatus.COMPLETED
+    assert caplog.messages.count("engine-crashed") == 3
+
+
+async def test_a_result_that_lies_elsewhere_breaks_one_job_alone(
+    bench_of: BenchOf,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An attempt has a folder: what is not in it would not be kept with the job."""
+
+    async def translate(task: Task, report: Callable[[Progress], None]) -> Translation:
+        await trio.sleep(1)
+        return Translation(video=task.source, subtitles=task.source)
+
+    async with bench_of().running() as bench:
+        monkeypatch.setattr(bench.engine, "translate", translate)
+        job = await bench.submit()
+        await trio.sleep(10)
+
+        ended = await bench.service.get(job.id)
+        assert (ended.status, ended.failures) == (JobStatus.ERROR, 3)
+        assert bench.files() == ["source.mp4"]
     assert caplog.messages.count("engine-crashed") == 3
 
 
@@ -319,6 +344,28 @@ async def test_an_engine_that_finds_the_disk_full_has_not_crashed(
         assert "secret" not in str(ended.error)
     told = [record.exc_info for record in caplog.records]
     assert told == [None] * 3
+
+
+class Terminal(io.StringIO):
+    """What somebody watches."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_the_log_of_an_error_has_no_values_in_it(stream: type[io.StringIO]) -> None:
+    """It says where it was, and not what the variables held: a key may be in one."""
+    printed = stream()
+    configure(printed)
+    headers = [("Authorization", "Bearer " + "secret"[::-1])]
+    try:
+        raise KeyError(len(headers))
+    except KeyError:
+        get_logger("vtrio.server").exception("request-failed")
+    assert "KeyError: 1" in printed.getvalue()
+    assert "terces" not in printed.getvalue()
 
 
 async def test_a_failure_cannot_forge_a_line_of_the_log(

@@ -78,6 +78,16 @@ async def test_a_data_directory_is_made_with_its_places(tmp_path: Path) -> None:
     ]
 
 
+async def test_what_people_send_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    """A folder that is there keeps its mode, and the places in it are closed."""
+    (tmp_path / "old").mkdir(mode=0o755)
+    for name, mode in (("new", 0o700), ("old", 0o755)):
+        async with lock_folder(tmp_path / name, Patience()) as folder:
+            assert stat.S_IMODE(folder.stat().st_mode) == mode
+            for place in ("uploads", "jobs"):
+                assert stat.S_IMODE((folder / place).stat().st_mode) == 0o700
+
+
 async def test_a_data_directory_belongs_to_one_server(tmp_path: Path) -> None:
     """The second is told so; when the first has ended, the next may have it."""
     async with lock_folder(tmp_path, Patience()):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from vtrio._job import JobStatus
+from vtrio.server import ServeError, files
 from vtrio.server.engines import EngineError
+from vtrio.server.errors import NoRoom
 from vtrio.server.store import IdempotencyKey, Instant
 
 if TYPE_CHECKING:
@@ -194,6 +198,82 @@ async def test_a_file_of_a_submission_that_was_killed_is_removed(
     async with bench_of(folder=folder).running() as bench:
         assert bench.files() == ["source.mp4"]
         assert (folder / source.relative_to(first)).exists()
+
+
+async def test_what_is_no_jobs_does_not_keep_a_server_from_starting(
+    first: Path,
+    bench_of: BenchOf,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    autojump_clock: MockClock,
+) -> None:
+    """A name that is no text is removed; what cannot be is logged, and left."""
+    remove = files.remove_now
+
+    def refuse(path: Path) -> None:
+        if path.name == "stays":
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        remove(path)
+
+    monkeypatch.setattr(files, "remove_now", refuse)
+    for name in (os.fsdecode(b"\xff"), "stays"):
+        (first / "jobs" / name).mkdir(parents=True)
+    async with bench_of(folder=first).running() as bench:
+        assert [path.name for path in (first / "jobs").iterdir()] == ["stays"]
+        assert caplog.messages == ["remove-failed"]
+        job = await bench.submit()
+        await trio.sleep(11)
+        assert (await bench.service.get(job.id)).status is JobStatus.COMPLETED
+
+
+async def test_a_server_that_cannot_put_jobs_back_does_not_start(
+    first: Path,
+    bench_of: BenchOf,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: MockClock,
+) -> None:
+    """One sentence says why; the jobs are as they were."""
+    async with bench_of(folder=first).running() as bench:
+        job = await bench.submit()
+        await trio.sleep(1)
+        folder = killed(bench, "second")
+    second = bench_of(folder=folder)
+
+    async def take_up(*_: object, **__: object) -> NoReturn:
+        raise NoRoom("the disk is full")
+
+    async with second.open():
+        with monkeypatch.context() as patch:
+            patch.setattr(second.store, "take_up", take_up)
+            with pytest.raises(ServeError, match="disk is full, .* make room"):
+                await second.service.run()
+        (folder / "jobs").rename(folder / "elsewhere")
+        (folder / "jobs").touch()
+        with pytest.raises(ServeError, match=r"cannot be used \(File exists\)"):
+            await second.service.run()
+        (folder / "jobs").unlink()
+        (folder / "elsewhere").rename(folder / "jobs")
+    async with second.running():
+        await trio.sleep(11)
+        assert (await second.service.get(job.id)).status is JobStatus.COMPLETED
+
+
+async def test_what_an_ended_job_has_no_use_for_is_removed(
+    first: Path, bench_of: BenchOf, autojump_clock: MockClock
+) -> None:
+    """A kill between the word of an attempt's end and its tidying leaves its files."""
+    broken = EngineError("no-speech", "Nobody speaks", permanent=True)
+    async with bench_of([(1, None), (1, broken)], folder=first).running() as bench:
+        jobs = [(await bench.submit()).id for _ in range(2)]
+        await trio.sleep(5)
+        folder = killed(bench, "second")
+    for job_id in jobs:
+        attempt = folder / "jobs" / job_id / "attempt-1"
+        attempt.mkdir(exist_ok=True)
+        (attempt / "left").touch()
+    async with bench_of(folder=folder).running():
+        left = list((folder / "jobs").glob("*/attempt-1/left"))
+        assert [path.parts[-3] for path in left] == jobs[:1]
 
 
 async def test_jobs_that_were_taken_up_teach_the_pause(

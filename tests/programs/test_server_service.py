@@ -23,9 +23,11 @@ from vtrio.server.errors import (
 )
 from vtrio.server.limits import Limits
 from vtrio.server.service import new_id
-from vtrio.server.store import IdempotencyKey, Instant
+from vtrio.server.store import IdempotencyKey, Instant, writer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.programs.conftest import BenchOf
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -92,6 +94,48 @@ async def test_cancelling_a_running_job_ends_its_attempt(
         assert await bench.service.get(job.id) == record
         folder = bench.service.path_of(job.source).parent
         assert [path.name for path in folder.iterdir()] == ["source.mp4"]
+
+
+@pytest.mark.parametrize("removed", [False, True])
+async def test_a_job_cancelled_as_it_is_claimed_is_not_worked_on(
+    removed: bool,
+    bench_of: BenchOf,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: MockClock,
+) -> None:
+    """Both are in one transaction, and either may be told of it first: chance has it."""
+    gates: list[trio.Event] = []
+
+    async def in_thread(work: Callable[..., object], *arguments: object) -> object:
+        if gates:
+            await gates[0].wait()
+        await trio.lowlevel.checkpoint()
+        return work(*arguments)
+
+    monkeypatch.setattr(writer, "in_thread", in_thread)
+    async with bench_of().running() as bench:
+        service = bench.service
+        for begun in range(1, 11):
+            await bench.submit()
+            await wait_all_tasks_blocked()
+            job = await bench.submit()
+            await trio.sleep(9)
+            ask = service.remove if removed else service.cancel
+            async with trio.open_nursery() as nursery:
+                gates.append(trio.Event())
+                await trio.sleep(2)  # the first one ends, which waits for the gate
+                # It keeps the writer busy until both have come.
+                nursery.start_soon(bench.store.forget, at(-1), at(-1))
+                await wait_all_tasks_blocked()
+                gates.pop().set()
+                gates.append(trio.Event())
+                await wait_all_tasks_blocked()
+                nursery.start_soon(ask, job.id)
+                await wait_all_tasks_blocked()
+                gates.pop().set()
+            await trio.sleep(20)
+            assert len(bench.engine.attempts) == begun
+        assert len(bench.files()) == 10 * 3 + (0 if removed else 10)
 
 
 async def test_cancelling_what_has_ended_changes_nothing(

@@ -24,7 +24,7 @@ def run_keys(options: argparse.Namespace) -> int:
     try:
         from ..server import ServeError
         from ..server.errors import NoRoom, leaves
-        from ..server.folders import default_data_dir
+        from ..server.folders import default_data_dir, make_data_dir
         from ..server.store import Instant, StoreFailed, open_store, url_of_file
     except ImportError as error:
         raise UsageError(
@@ -49,7 +49,7 @@ def run_keys(options: argparse.Namespace) -> int:
             return await work(store, now, options)
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_data_dir(folder)
     except OSError as error:
         raise UsageError(
             f"the data directory {str(folder)!r} cannot be used ({error.strerror}):"
@@ -91,12 +91,15 @@ async def _list(store: Store, now: Instant, options: argparse.Namespace) -> int:
 
 
 async def _revoke(store: Store, now: Instant, options: argparse.Namespace) -> int:
-    if not await store.revoke_api_key(options.id, now):
-        raise UsageError(
-            f"there is no valid key of the id {options.id!r}: see vtrio keys list"
-        )
+    from ..server.access import id_of_key
+
+    # Whoever has the whole key at hand may give that; it is never shown again.
+    key_id = id_of_key(options.id) or options.id
+    if not await store.revoke_api_key(key_id, now):
+        # Not quoted: it may be a key with a letter too many.
+        raise UsageError("there is no valid key of that id: see vtrio keys list")
     if options.json:
-        _print({"event": "revoked", "id": options.id})
+        _print({"event": "revoked", "id": key_id})
     return Exit.COMPLETED
 
 

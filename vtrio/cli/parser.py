@@ -257,7 +257,7 @@ def _add_keys(command: argparse.ArgumentParser, options: _Options) -> None:
     add.add_argument("name", metavar="NAME", help="whose it is, for people")
     listing = commands.add_parser("list", help="list the keys, without their secrets")
     revoke = commands.add_parser("revoke", help="have a key open nothing any more")
-    revoke.add_argument("id", metavar="ID", help="the first part of the key, as listed")
+    revoke.add_argument("id", metavar="ID", help="as listed; or the whole key")
     for command_of_keys in (add, listing, revoke):
         options.add_data_dir(command_of_keys)
         _add_json(command_of_keys)

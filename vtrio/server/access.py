@@ -107,8 +107,8 @@ class Access:
         return None if key is None else Client(key.id, key.id)
 
     def _find(self, text: str) -> ApiKeyRecord | None:
-        match = _KEY.fullmatch(text)
-        key = self._keys.get(match[1]) if match else None
+        key_id = id_of_key(text)
+        key = None if key_id is None else self._keys.get(key_id)
         # What is not known is compared too, so that the time does not tell.
         expected = _NO_DIGEST if key is None else key.digest
         fits = hmac.compare_digest(digest_of(text), expected)
@@ -120,6 +120,12 @@ def new_key(name: str, now: Instant) -> tuple[str, ApiKeyRecord]:
     key_id = secrets.token_hex(6)
     text = f"vtrio_{key_id}_{secrets.token_urlsafe(32)}"
     return text, ApiKeyRecord(id=key_id, name=name, digest=digest_of(text), created=now)
+
+
+def id_of_key(text: str) -> str | None:
+    """Return the id in the text of a key, which is no secret; None if it is no key."""
+    match = _KEY.fullmatch(text)
+    return match[1] if match else None
 
 
 def digest_of(text: str) -> bytes:

@@ -166,6 +166,9 @@ class Attempt:
         """Have the engine work; whatever is wrong with it stays with this job."""
         try:
             made = await self._engine.translate(task, report)
+            for path in (made.video, made.subtitles):
+                # Elsewhere it would be swept, or outlive its job.
+                path.relative_to(self._folder)
             # Its job must not be told completed before it would survive a power cut.
             await files.flush(made.video, made.subtitles)
             return made

@@ -35,6 +35,8 @@ JOBS = "jobs"
 """The folder of all jobs, one folder each."""
 
 _LOCK = "lock"
+# What people send is nobody else's to read, whatever the umask and the folder above.
+_OWN = 0o700
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 _TEMPORARY = f"vtrio-{os.getuid()}-"
 # Until it is locked it has another name, so that nobody takes it for left behind.
@@ -57,6 +59,15 @@ def default_data_dir(port: int, environment: Mapping[str, str] = os.environ) -> 
     return Path(home).expanduser() / "vtrio" / str(port)
 
 
+def make_data_dir(path: Path) -> None:
+    """Make a data directory; one that is new is its owner's alone, with what is in it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.mkdir(mode=_OWN, parents=True, exist_ok=True)
+
+
 @asynccontextmanager
 async def lock_folder(
     data_dir: Path | None, patience: files.Patience
@@ -72,7 +83,7 @@ async def lock_folder(
     try:
         folder, lock = await in_thread(_lock_one, data_dir)
     except OSError as error:
-        raise ServeError(_why_not(data_dir, error)) from error
+        raise ServeError(why_not(data_dir, error)) from error
     with lock:
         try:
             yield folder
@@ -110,14 +121,14 @@ def _lock_one(data_dir: Path | None) -> tuple[Path, IO[bytes]]:
 
 
 def _lock(data_dir: Path) -> IO[bytes]:
-    data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_dir(data_dir)
     # It is not inherited: what the server starts does not keep the lock.
     lock = (data_dir / _LOCK).open("ab")
     try:
         _hold(lock)
         files.remove_now(data_dir / UPLOADS)
         for name in (UPLOADS, JOBS):
-            (data_dir / name).mkdir(exist_ok=True)
+            (data_dir / name).mkdir(mode=_OWN, exist_ok=True)
     except BaseException:
         lock.close()
         raise
@@ -147,7 +158,8 @@ def _remove_left_over() -> None:
                 _log.warning("remove-failed", path=str(folder), error=str(error))
 
 
-def _why_not(data_dir: Path | None, error: OSError) -> str:
+def why_not(data_dir: Path | None, error: OSError) -> str:
+    """Say in a sentence why a data directory, or a temporary one, cannot be used."""
     name = repr(str(data_dir or tempfile.gettempdir()))
     if error.errno in _TAKEN:
         return (
@@ -163,13 +175,22 @@ def _why_not(data_dir: Path | None, error: OSError) -> str:
 def _sweep(root: Path, known: Mapping[str, int]) -> None:
     for folder in (root / JOBS).iterdir():
         if folder.name not in known:
-            files.remove_now(folder)
+            _remove_or_log(folder)
             continue
         current = f"attempt-{known[folder.name]}"
         for path in folder.glob("attempt-*"):
             if path.name != current:
-                files.remove_now(path)
+                _remove_or_log(path)
+
+
+def _remove_or_log(path: Path) -> None:
+    # It is in nobody's way: no attempt has the number of an earlier one.
+    try:
+        files.remove_now(path)
+    except OSError as error:
+        _log.warning("remove-failed", path=str(path), error=str(error))
 
 
 def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
+    # What else may lie there has perhaps a name that no store can be asked for.
+    return [path.name for path in folder.iterdir() if path.name.isascii()]

@@ -27,9 +27,16 @@ from .attempts import Attempt, Ending
 from .board import Board
 from .documents import PROBLEM_TYPES
 from .engines import Engine, EngineError
-from .errors import BadField, NoRoom, Stopping, TooManyWaiting, UnknownJob
+from .errors import (
+    BadField,
+    NoRoom,
+    ServeError,
+    Stopping,
+    TooManyWaiting,
+    UnknownJob,
+)
 from .files import Patience
-from .folders import JOBS, UPLOADS, folders_of_jobs, job_folder, sweep
+from .folders import JOBS, UPLOADS, folders_of_jobs, job_folder, sweep, why_not
 from .limits import Limits
 from .logs import get_logger
 from .metrics import Metrics
@@ -198,10 +205,18 @@ class JobService:
         What then runs is put back.
 
         Raises:
-            OSError: the folder cannot be used.
+            ServeError: the folder cannot be used, or its disk is full.
             StoreFailed: the store cannot be used any more.
         """
-        await self._take_up()
+        try:
+            await self._take_up()
+        except OSError as error:
+            raise ServeError(why_not(self._folder, error)) from error
+        except NoRoom as error:
+            raise ServeError(
+                "the server's disk is full, and the jobs that ran when the last server"
+                " died cannot be put back: make room, and start the server again"
+            ) from error
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._forget)
             self._running = True
@@ -227,7 +242,7 @@ class JobService:
             )
         known = await self.store.get_many(await folders_of_jobs(self._folder))
         counting = {
-            record.id: record.attempt if record.is_final else 0
+            record.id: record.attempt if record.status is JobStatus.COMPLETED else 0
             for record in known.values()
         }
         await sweep(self._folder, counting)
@@ -252,6 +267,8 @@ class JobService:
             # No checkpoint between the claim and the start, because a job that is
             # claimed must have an attempt that puts it back.
             for record in records:
+                if not self._is_current(record):
+                    continue
                 running = self._attempts[record.id, record.attempt] = _Running()
                 nursery.start_soon(
                     self._attempt,
@@ -259,6 +276,15 @@ class JobService:
                     running,
                     name=f"attempt {record.attempt} at {record.id}",
                 )
+
+    def _is_current(self, record: JobRecord) -> bool:
+        """Tell whether a job still runs that was claimed a moment ago.
+
+        Its owner may have cancelled or removed it in the claim's own transaction, and
+        have looked for an attempt before there was one.
+        """
+        known = self.store.remembered(record.id)
+        return known is not None and known.status is JobStatus.RUNNING
 
     async def _attempt(self, record: JobRecord, running: _Running) -> None:
         """Make one attempt, and write down how it ended whatever ends it."""
