@@ -107,7 +107,7 @@ def create_app(
         return json_answer(described[access.needs_keys])
 
     JobRoutes(service).add_to(app)
-    add_feed_routes(app, service)
+    add_feed_routes(app, service, access)
     return app
 
 

@@ -7,19 +7,23 @@ which comes back as `Last-Event-ID` when a client connects again.
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from quart import Response, request
 from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 
 from . import documents, queries
+from .access import Access
 from .answers import client, facts, json_answer
+from .asgi import Scope
 from .board import feed_of
 from .documents import event_document, format_cursor
-from .errors import ExpiredCursor
+from .errors import ExpiredCursor, Unauthorized
 from .preferences import read_wait
+from .requests import address_of
 from .service import JobService
 from .store import EventPage
 
@@ -30,7 +34,7 @@ _HEARTBEAT = 15.0
 _COMMENT = b":\n\n"
 
 
-def add_feed_routes(app: QuartTrio, service: JobService) -> None:
+def add_feed_routes(app: QuartTrio, service: JobService, access: Access) -> None:
     """Add them to the app."""
     store, board = service.store, service.board
 
@@ -51,7 +55,16 @@ def add_feed_routes(app: QuartTrio, service: JobService) -> None:
         if streams:
             page = await store.events(who.owner, after, limit)
             facts().closing.enter_context(board.holding(who.name))
-            stream = EventStream(service, who.owner, page, limit)
+            authorization = request.headers.getlist("Authorization")
+            address = address_of(cast("Scope", request.scope))
+
+            async def may_go_on() -> bool:
+                try:
+                    return await access.client(authorization, address) == who
+                except Unauthorized:
+                    return False
+
+            stream = EventStream(service, who.owner, page, limit, may_go_on)
             return Response(
                 # The body of a HEAD would be read to an end that it has not.
                 b"" if request.method == "HEAD" else stream,
@@ -81,18 +94,25 @@ def add_feed_routes(app: QuartTrio, service: JobService) -> None:
 class EventStream(ResponseBody):
     """The events of an owner as they come, until the client leaves or the server stops.
 
-    It begins at once, with a comment if there is nothing else: a client is to know
+    A stream may last for days, so each piece asks anew whether its client may hear it:
+    the key may have been revoked. It begins at once, with a comment if there is nothing else: a client is to know
     that it is connected.
     """
 
     def __init__(
-        self, service: JobService, owner: str, page: EventPage, limit: int
+        self,
+        service: JobService,
+        owner: str,
+        page: EventPage,
+        limit: int,
+        may_go_on: Callable[[], Awaitable[bool]],
     ) -> None:
         self._service = service
         self._owner = owner
         self._page: EventPage | None = page
         self._after = page.next
         self._limit = limit
+        self._may_go_on = may_go_on
 
     async def __aenter__(self) -> Self:
         """Open nothing."""
@@ -123,6 +143,8 @@ class EventStream(ResponseBody):
             except ExpiredCursor:
                 # It fell so far behind that events are gone; asking again tells it so.
                 raise StopAsyncIteration from None
+            if not await self._may_go_on():
+                raise StopAsyncIteration
         self._after = page.next
         described = _described(page, self._service)
         return b"".join(map(_as_message, described)) or _COMMENT
