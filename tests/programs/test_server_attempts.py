@@ -71,6 +71,10 @@ async def test_an_attempt_that_fails_by_itself_is_made_again(
         folder = bench.service.path_of(ended.source).parent
         assert {path.name for path in folder.iterdir()} == {"attempt-3", "source.mp4"}
         assert ended.video == ended.source.parent / "attempt-3" / "out.mp4"
+        # Only the first one waited for nothing but a worker.
+        told = bench.service.metrics.text().decode()
+        assert "\nvtrio_queue_wait_seconds_count 1.0\n" in told
+        assert "\nvtrio_queue_wait_seconds_sum 0.0\n" in told
 
 
 async def test_three_failures_are_the_end(

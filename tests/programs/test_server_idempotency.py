@@ -49,6 +49,31 @@ async def test_a_key_makes_one_job(
         assert without.json()["id"] not in {first.json()["id"], other.json()["id"]}
 
 
+async def test_a_repeated_answer_tells_where_its_feed_begins(
+    open_app: OpenApp, autojump_clock: MockClock
+) -> None:
+    """Its document says pending; the feed from its cursor on says what came of that."""
+    async with open_app(keep=100) as client:
+        await client.submit()
+        await client.submit(key="k")
+        await trio.sleep(50)
+        again = await client.submit(key="k")
+        await client.submit()
+        after = {"after": again.headers["Events-Cursor"]}
+        events = (await client.get("/v1/events", params=after)).json()["events"]
+        own = [event for event in events if event["id"] == again.json()["id"]]
+        assert [event["status"] for event in own] == ["pending", "running", "completed"]
+
+        # When its events are dropped, the feed begins with the oldest one kept.
+        await trio.sleep(90)
+        again = await client.submit(key="k")
+        after = {"after": again.headers["Events-Cursor"]}
+        kept = await client.get("/v1/events", params=after)
+        assert kept.json() == (await client.get("/v1/events")).json()
+        assert kept.json()["events"]
+        assert again.json()["id"] not in kept.text
+
+
 async def test_the_first_answer_comes_whatever_became_of_the_job(
     open_app: OpenApp, check_problem: CheckProblem, autojump_clock: MockClock
 ) -> None:

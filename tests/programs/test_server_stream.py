@@ -221,6 +221,44 @@ async def test_a_stream_counts_as_held(
         assert client.service.board.held == 0
 
 
+async def test_a_stream_ends_when_its_key_is_revoked(
+    open_app: OpenApp, check_problem: CheckProblem, autojump_clock: MockClock
+) -> None:
+    """It tells nothing more, and ends at its next piece; another key's goes on."""
+    now = Instant(0, datetime(2026, 1, 2, 12, tzinfo=UTC))
+    key, record = new_key("ours", now)
+    other_key, other_record = new_key("theirs", now)
+    ours = {"Authorization": f"Bearer {key}"}
+    theirs = {"Authorization": f"Bearer {other_key}"}
+    async with (
+        open_app(keys=[record, other_record]) as client,
+        streaming(client, ours) as stream,
+        streaming(client, theirs) as other,
+    ):
+        for instant in (0, 15):
+            assert await stream.piece() == COMMENT
+            assert await other.piece() == COMMENT
+            assert trio.current_time() == instant
+        await client.store.revoke_api_key(record.id, now)
+        assert await stream.piece() is None
+        assert trio.current_time() == 30
+        assert await other.piece() == COMMENT
+        answer = await client.get("/v1/events", headers=ours)
+        check_problem(answer, 401, "unauthorized")
+
+
+async def test_a_stream_ends_when_the_first_key_is_added(
+    open_app: OpenApp, autojump_clock: MockClock
+) -> None:
+    """From then on every request needs one."""
+    now = Instant(0, datetime(2026, 1, 2, 12, tzinfo=UTC))
+    async with open_app() as client, streaming(client) as stream:
+        assert await stream.piece() == COMMENT
+        await client.store.add_api_key(new_key("ours", now)[1])
+        assert await stream.piece() is None
+        assert trio.current_time() == 15
+
+
 async def test_a_stream_that_fell_behind_ends(
     open_app: OpenApp, autojump_clock: MockClock
 ) -> None:

@@ -191,7 +191,8 @@ def _add_serve(command: argparse.ArgumentParser, options: _Options) -> None:
         "--host",
         str,
         default="127.0.0.1",
-        help_text="loopback address to listen on, 127.0.0.1 unless given",
+        help_text="address to listen on, 127.0.0.1 unless given; without an API key"
+        " loopback only",
         metavar="HOST",
     )
     options.add_data_dir(command)
@@ -384,7 +385,13 @@ def _duration(name: str, *, least: float | None = None) -> Callable[[str], float
 
     def read(text: str) -> float:
         unit = _UNITS.get(text[-1:])
-        seconds = _number(name, text[:-1] if unit else text) * (unit or 1)
+        try:
+            seconds = float(text[:-1] if unit else text) * (unit or 1)
+        except ValueError:
+            raise ValueError(
+                f"{name}={shorten(text)} is not allowed: must be seconds, or a number"
+                f" with one of {', '.join(_UNITS)} behind it, such as 12h"
+            ) from None
         if least is None:
             check_number(name, seconds, above=0)
         else:

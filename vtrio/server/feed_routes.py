@@ -58,10 +58,13 @@ def add_feed_routes(app: QuartTrio, service: JobService, access: Access) -> None
             authorization = request.headers.getlist("Authorization")
             address = address_of(cast("Scope", request.scope))
 
-            async def check_key() -> None:
-                await access.client(authorization, address)
+            async def may_go_on() -> bool:
+                try:
+                    return await access.client(authorization, address) == who
+                except Unauthorized:
+                    return False
 
-            stream = EventStream(service, who.owner, page, limit, check_key)
+            stream = EventStream(service, who.owner, page, limit, may_go_on)
             return Response(
                 # The body of a HEAD would be read to an end that it has not.
                 b"" if request.method == "HEAD" else stream,
@@ -91,10 +94,10 @@ def add_feed_routes(app: QuartTrio, service: JobService, access: Access) -> None
 class EventStream(ResponseBody):
     """The events of an owner as they come.
 
-    It ends when the client leaves, its key is revoked or the server stops.
-
-    It begins at once, with a comment if there is nothing else: a client is to know
-    that it is connected.
+    It ends when the client leaves, its key is revoked or the server stops: a stream may
+    last for days, so each piece asks anew whether its client may hear it. It begins at
+    once, with a comment if there is nothing else, so that a client knows that it is
+    connected.
     """
 
     def __init__(
@@ -103,14 +106,14 @@ class EventStream(ResponseBody):
         owner: str,
         page: EventPage,
         limit: int,
-        check_key: Callable[[], Awaitable[None]],
+        may_go_on: Callable[[], Awaitable[bool]],
     ) -> None:
         self._service = service
         self._owner = owner
         self._page: EventPage | None = page
         self._after = page.next
         self._limit = limit
-        self._check_key = check_key
+        self._may_go_on = may_go_on
 
     async def __aenter__(self) -> Self:
         """Open nothing."""
@@ -138,12 +141,11 @@ class EventStream(ResponseBody):
                 page = await self._service.board.wait_for_news(
                     self._look, _has_events, [feed_of(self._owner)], seconds=_HEARTBEAT
                 )
-                # A stream may last for days, and its key be revoked meanwhile.
-                await self._check_key()
-            except (ExpiredCursor, Unauthorized):
-                # It fell so far behind that events are gone, or its key opens nothing
-                # any more; asking again tells it so.
+            except ExpiredCursor:
+                # It fell so far behind that events are gone; asking again tells it so.
                 raise StopAsyncIteration from None
+            if not await self._may_go_on():
+                raise StopAsyncIteration
         self._after = page.next
         described = _described(page, self._service)
         return b"".join(map(_as_message, described)) or _COMMENT

@@ -91,13 +91,16 @@ class JobRoutes:
                 target_language=form.target_language,
                 source_language=form.source_language,
             )
-            cursor = self._store.cursor
             submission = await service.submit(
                 order, IdempotencyKey(key, form.digest) if key else None, client().owner
             )
         location = documents.job_path(submission.record.id)
         return job_answer(
-            submission.record, service, cursor, status=202, location=location
+            submission.record,
+            service,
+            submission.cursor,
+            status=202,
+            location=location,
         )
 
     async def show(self, job_id: str) -> Response:

@@ -40,7 +40,7 @@ class Metrics:
         ).set_function(lambda: service.board.held)
         self._queue_wait = Histogram(
             "vtrio_queue_wait_seconds",
-            "From a job's submission to the start of an attempt.",
+            "From a job's submission to the start of its first attempt.",
             buckets=_JOB_BUCKETS,
             registry=self._registry,
         )
@@ -89,7 +89,8 @@ class Metrics:
 
     def job_started(self, record: JobRecord) -> None:
         """Take in that an attempt at a job has started."""
-        if record.started is not None:
+        # What comes after has waited, but has run in between too.
+        if record.started is not None and record.attempt == 1:
             waited = record.started.clock - record.created.clock
             self._queue_wait.observe(max(waited, 0.0))
 

@@ -49,6 +49,31 @@ async def test_ended_jobs_are_the_same_from_memory_and_from_disk(
         assert await store.get_many([*"abcdw", "nobody"]) == found
 
 
+@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
+async def test_a_number_is_written_alike_from_memory_and_from_disk(
+    bench: StoreBench, progress: float
+) -> None:
+    """0 equals 0.0 but is not the same text, of which a job's tag is made."""
+    async with bench.opened() as store:
+        await bench.run(store, "a")
+        moved = await store.move(
+            "a",
+            JobStatus.COMPLETED,
+            at=bench.at(1),
+            attempt=1,
+            progress=progress,
+            media_seconds=2.0,
+        )
+        told = (await store.events("", None, 10)).events[-1]
+    async with bench.opened() as store:
+        read = await store.get("a")
+        event = (await store.events("", None, 10)).events[-1]
+    for record in (moved, read):
+        assert repr(record.progress) == repr(progress)
+        assert repr(record.media_seconds) == "2.0"
+    assert repr(told.progress) == repr(event.progress) == repr(progress)
+
+
 async def test_the_jobs_asked_for_last_are_remembered(
     store: Store, bench: StoreBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

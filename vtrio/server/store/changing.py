@@ -87,7 +87,7 @@ def submit(
     if key is not None:
         first = _first_answer(connection, times, record, key)
         if first is not None:
-            return Changed(Submission(first, created=False))
+            return Changed(first)
     _check_room(connection, most_waiting)
     row = {
         "id": record.id,
@@ -117,7 +117,8 @@ def submit(
         )
     kept = replace(record, number=number)
     event = _write_event(connection, kept, record.created)
-    return Changed(Submission(kept, created=True), (kept,), (event,))
+    submission = Submission(kept, created=True, cursor=event.cursor - 1)
+    return Changed(submission, (kept,), (event,))
 
 
 def claim(
@@ -306,7 +307,7 @@ def revoke_api_key(
 
 def _first_answer(
     connection: Connection, times: Times, record: JobRecord, key: IdempotencyKey
-) -> JobRecord | None:
+) -> Submission | None:
     """Return the job as it was when this key made it, if it did within its lifetime."""
     found = (IDEMPOTENCY_KEYS.c.owner == record.owner) & (
         IDEMPOTENCY_KEYS.c.value == key.value
@@ -322,7 +323,7 @@ def _first_answer(
             f"the Idempotency-Key {key.value[:80]!r} came before with another payload:"
             " take a fresh key for another job"
         )
-    return JobRecord(
+    first = JobRecord(
         id=row.job_id,
         owner=row.owner,
         status=JobStatus.PENDING,
@@ -331,6 +332,23 @@ def _first_answer(
         source_language=row.source_language,
         created=times.instant(row.created_at),
     )
+    cursor = _cursor_before(connection, row.job_id, row.created_at)
+    return Submission(first, created=False, cursor=cursor)
+
+
+def _cursor_before(connection: Connection, job_id: str, created_at: int) -> int:
+    """Return the cursor after which all is told that became of a job, and is kept."""
+    first = connection.execute(
+        select(EVENTS.c.cursor)
+        # The instant is what an index finds it by.
+        .where(EVENTS.c.at == created_at, EVENTS.c.job_id == job_id)
+        .order_by(EVENTS.c.cursor)
+        .limit(1)
+    ).scalar_one_or_none()
+    if first is not None:
+        return int(first) - 1
+    floor = select(FACTS.c.value).where(FACTS.c.name == EVENTS_FLOOR)
+    return int(connection.execute(floor).scalar_one_or_none() or 0)
 
 
 def _check_room(connection: Connection, most_waiting: int) -> None:

@@ -91,11 +91,13 @@ class Submission:
     """The job of a submission, and whether this submission made it.
 
     `record` is the job as it was when it was made, so that a submission which comes
-    again has the same answer.
+    again has the same answer. All that has become of it since is told by the events
+    after `cursor`.
     """
 
     record: JobRecord
     created: bool
+    cursor: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,9 +157,9 @@ class Times:
             attempt=row.attempt,
             failures=row.failures,
             deaths=row.deaths,
-            progress=row.progress,
+            progress=_float_or_none(row.progress),
             stage=row.stage,
-            media_seconds=row.media_seconds,
+            media_seconds=_float_or_none(row.media_seconds),
             error=error,
             video=_path_or_none(row.video),
             subtitles=_path_or_none(row.subtitles),
@@ -172,7 +172,7 @@ class Times:
             owner=row.owner,
             job_id=row.job_id,
             status=JobStatus(row.status),
-            progress=row.progress,
+            progress=_float_or_none(row.progress),
             at=self.instant(row.at),
         )
 
@@ -211,3 +211,8 @@ def columns_of(changes: Changes) -> dict[str, Any]:
 
 def _path_or_none(text: str | None) -> PurePath | None:
     return None if text is None else PurePath(text)
+
+
+def _float_or_none(number: float | None) -> float | None:
+    # SQLite's RETURNING gives 1.0 back as 1, and a SELECT gives 1.0.
+    return None if number is None else float(number)
