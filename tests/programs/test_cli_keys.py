@@ -103,14 +103,21 @@ def test_each_command_speaks_json(keys: Keys) -> None:
 
 
 def test_a_key_is_revoked_once(keys: Keys) -> None:
-    """In silence; what is none, or none any more, is refused by its id."""
+    """In silence; what is none, or none any more, is refused and not quoted."""
     key_id = keys.documents("add", "ci")[0]["id"]
     assert keys.run("revoke", key_id) == ""
     assert re.search(r"  revoked 20\S+Z  ci$", keys.run("list").strip())
     for gone in (key_id, "nobody"):
         assert keys.refuse("revoke", gone) == (
-            f"vtrio: there is no valid key of the id {gone!r}: see vtrio keys list"
+            "vtrio: there is no valid key of that id: see vtrio keys list"
         )
+
+
+def test_a_folder_without_a_store_is_told(keys: Keys) -> None:
+    """A name that was mistyped makes no store, in which there would be no keys."""
+    for command in (("list",), ("revoke", "nobody")):
+        assert "there is no store in " in keys.refuse(*command)
+    assert not keys.folder.exists() or not list(keys.folder.iterdir())
 
 
 def test_keys_go_by_the_port_unless_told_where(
@@ -120,7 +127,7 @@ def test_keys_go_by_the_port_unless_told_where(
     assert main(["keys", "add", "ci", "--port", "5091"]) == 0
     assert (data_home / "vtrio" / "5091" / "vtrio.sqlite3").exists()
     capsys.readouterr()
-    assert main(["keys", "list", "--port", "5092"]) == 0
+    assert main(["keys", "list", "--port", "5092"]) == 2
     assert capsys.readouterr().out == ""
 
 

@@ -117,32 +117,6 @@ async def test_a_stream_begins_at_once_and_lives_by_comments(
         assert trio.current_time() == 56
 
 
-async def test_a_stream_ends_when_its_key_is_revoked(
-    open_app: OpenApp, autojump_clock: MockClock
-) -> None:
-    """It tells no more a second later; nor does one of before the first key."""
-    now = Instant(0, datetime(2026, 1, 2, 12, tzinfo=UTC))
-    text, record = new_key("ours", now)
-    headers = {"Authorization": f"Bearer {text}"}
-    async with open_app() as client, streaming(client) as open_to_all:
-        assert await open_to_all.piece() == COMMENT
-        await client.submit()
-        assert [event["status"] for event in await open_to_all.events()] == ["pending"]
-        assert [event["status"] for event in await open_to_all.events()] == ["running"]
-        await trio.sleep(3)
-        await client.store.add_api_key(record)
-        assert await open_to_all.piece() is None
-        assert trio.current_time() == 10
-
-        async with streaming(client, headers) as stream:
-            for instant in (10, 25):
-                assert await stream.piece() == COMMENT
-                assert trio.current_time() == instant
-            assert await client.store.revoke_api_key(record.id, now)
-            assert await stream.piece() is None
-            assert trio.current_time() == 40
-
-
 async def test_a_stream_tells_what_the_feed_tells(
     open_app: OpenApp, autojump_clock: MockClock
 ) -> None:

@@ -25,7 +25,7 @@ def run_keys(options: argparse.Namespace) -> int:
         from ..server import ServeError
         from ..server.errors import NoRoom, leaves
         from ..server.folders import default_data_dir, make_data_dir
-        from ..server.store import Instant, StoreFailed, open_store, url_of_file
+        from ..server.store import FILE, Instant, StoreFailed, open_store, url_of_file
     except ImportError as error:
         raise UsageError(
             f"vtrio keys needs {error.name!r}, which is not installed: run"
@@ -37,6 +37,11 @@ def run_keys(options: argparse.Namespace) -> int:
             " of the server"
         )
     folder = Path(options.data_dir or default_data_dir(options.port))
+    if options.keys_command != "add" and not (folder / FILE).exists():
+        raise UsageError(
+            f"there is no store in {str(folder)!r}: pass the --data-dir or the --port"
+            " of the server"
+        )
     work: Callable[[Store, Instant, argparse.Namespace], Awaitable[int]] = {
         "add": _add,
         "list": _list,

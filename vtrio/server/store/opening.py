@@ -33,8 +33,9 @@ from .tables import EVENTS_FLOOR, FACTS, STORE_ID
 FILE = "vtrio.sqlite3"
 """What the database of a data directory is called."""
 
-# Milliseconds for which SQLite waits for another process, such as `vtrio keys`.
-_BUSY = 5_000
+# Milliseconds for which SQLite waits for another process: `vtrio keys`, or somebody's
+# backup, which is no reason to end a server.
+_BUSY = 30_000
 _READING = "vtrio_reading"
 _ALONE = "vtrio_outside_a_transaction"
 # Among PostgreSQL's advisory locks, which are numbers that everybody agrees on.
