@@ -141,7 +141,7 @@ def test_a_folder_of_another_server_is_told_and_left_alone(
         assert main(["keys", "list", "--data-dir", str(folder)]) == 0
 
 
-@pytest.mark.parametrize("command", ["serve --engine simulated --port 0", "keys list"])
+@pytest.mark.parametrize("command", ["serve --engine simulated --port 0", "keys add x"])
 def test_a_folder_that_cannot_be_made_is_told(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,7 +50,7 @@ class Access:
         self._store = store
         self._keys: dict[str, ApiKeyRecord] = {}
         self._read_at = float("-inf")
-        self._reading = False
+        self._reading = trio.Lock()
 
     def __repr__(self) -> str:
         return f"<Access keys={len(self._keys)}>"
@@ -66,15 +66,14 @@ class Access:
         return any(key.revoked is None for key in self._keys.values())
 
     async def refresh(self) -> None:
-        """Read the keys, unless that was done a moment ago or is being done."""
-        if self._reading or not self._is_stale:
+        """Read the keys, unless that was done a moment ago."""
+        if not self._is_stale:
             return
-        self._reading = True
-        try:
-            self._keys = {key.id: key for key in await self._store.api_keys()}
-            self._read_at = trio.current_time()
-        finally:
-            self._reading = False
+        # Who comes meanwhile waits: what was read before may be old by hours.
+        async with self._reading:
+            if self._is_stale:
+                self._keys = {key.id: key for key in await self._store.api_keys()}
+                self._read_at = trio.current_time()
 
     async def client(self, authorization: Sequence[str], address: str) -> Client:
         """Return who asks, by the lines of the `Authorization` header.
