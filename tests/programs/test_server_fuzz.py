@@ -33,7 +33,7 @@ bearer = "${{VTRIO_KEY}}"
 
 [generation]
 database = "none"
-max-examples = 210
+max-examples = 250
 
 [phases.stateful.generation]
 max-examples = 100
