@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 from contextlib import suppress
 from socket import IPPROTO_TCP, SO_ERROR, SOL_SOCKET, TCP_INFO
@@ -70,6 +71,8 @@ class _Crowd:
                         if turn % 3 == 2:
                             await _read_nothing(connection)
                         else:
+                            # Not all at the same time of a second.
+                            await trio.sleep(random.uniform(0, _BETWEEN_BYTES))
                             await _trickle(connection)
                     finally:
                         self.standing -= 1

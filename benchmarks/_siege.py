@@ -55,16 +55,18 @@ def besiege(
     (job_id,) = apart(submit, server.url, 1, _LARGE)
     path = f"/v1/translations/{job_id}"
     apart(_until_completed, server.url, path)
-    found: dict[str, Any] = {"alone_ms": [], "besieged_ms": [], "returns": []}
     log = folder / "bad-clients.log"
+    alone: list[list[float]] = []
+    besieged: list[list[float]] = []
+    returns = 0
     apart(polls, server.url, path, seconds)  # warms up
     for _ in range(pairs):
-        found["alone_ms"].append(_p99(apart(polls, server.url, path, seconds)))
+        alone.append(apart(polls, server.url, path, seconds))
         with _bad_clients(server.url, f"{path}/video", number, log) as crowd:
             time.sleep(_SETTLING)
-            took = apart(polls, server.url, path, seconds)
-            found["besieged_ms"].append(_p99(took))
-            found["returns"].append(_ask(crowd)["returns"])
+            besieged.append(apart(polls, server.url, path, seconds))
+            returns += _ask(crowd)["returns"]
+    found = {"alone_ms": _p99(alone), "besieged_ms": _p99(besieged), "returns": returns}
     with _bad_clients(server.url, f"{path}/video", number, log) as crowd:
         time.sleep(_SETTLING)
         found["standing"] = _ask(crowd)["standing"]
@@ -83,8 +85,11 @@ def stop(server: Server) -> float:
     return time.perf_counter() - began
 
 
-def _p99(seconds: list[float]) -> float:
-    return percentile(seconds, 99) * 1000
+def _p99(runs: list[list[float]]) -> dict[str, float]:
+    """Return the 99th percentile of all runs together, and the ends of those of each."""
+    each = [percentile(run, 99) * 1000 for run in runs]
+    together = percentile([took for run in runs for took in run], 99) * 1000
+    return {"min": min(each), "all": together, "max": max(each)}
 
 
 def _ask(crowd: subprocess.Popen[str]) -> dict[str, int]:
