@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import resource
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 from sqlalchemy.exc import OperationalError
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from vtrio.server import Limits
+from vtrio.server import Limits, serving
 from vtrio.server.store import changing
 
 if TYPE_CHECKING:
@@ -210,3 +212,39 @@ async def test_no_job_is_accepted_that_the_store_has_no_room_for(
             assert not list((tmp_path / "jobs").iterdir())
             assert not list((tmp_path / "uploads").iterdir())
         assert (await client.submit(key="k")).status_code == 202
+
+
+async def test_no_file_more_may_be_opened(
+    open_app: OpenApp,
+    check_problem: CheckProblem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: MockClock,
+) -> None:
+    """That passes: it is told as a server that cannot work now, and leaves nothing."""
+    whole = Path.open
+
+    def refuse(self: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        if mode == "xb":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return whole(self, mode, *rest, **named)
+
+    async with open_app() as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", refuse)
+            answer = await client.submit()
+        assert "open as it may" in check_problem(answer, 503, "not-ready")
+        assert answer.headers["Retry-After"] == "5"
+        assert not list((tmp_path / "uploads").iterdir())
+        assert (await client.submit()).status_code == 202
+
+
+def test_a_server_may_open_as_many_files_as_the_system_lets_it() -> None:
+    """Many systems begin at fewer than the requests that a client may hold."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+        serving._open_many_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

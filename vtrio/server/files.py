@@ -13,13 +13,14 @@ from pathlib import Path
 import trio
 
 from .._threads import in_thread
-from .errors import NoRoom
+from .errors import NoRoom, NotReady
 from .logs import get_logger
 
 _log = get_logger("vtrio.server.files")
 
 _PATIENCE = 5.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 
 
 class Patience:
@@ -112,14 +113,21 @@ def is_full(error: OSError) -> bool:
 
 @contextmanager
 def refusing_when_full() -> Iterator[None]:
-    """Turn a full disk into the refusal that a client is told.
+    """Turn a full disk, or too many open files, into what a client is told.
 
     Raises:
         NoRoom: the disk is full.
+        NotReady: the process has as many files open as it may.
     """
     try:
         yield
     except OSError as error:
+        if error.errno in _TOO_MANY_OPEN:
+            _log.error("too-many-open-files", error=str(error))
+            raise NotReady(
+                "the server has as many files open as it may: try again later, or tell"
+                " whoever runs it"
+            ) from error
         if not is_full(error):
             raise
         _log.error("disk-full", error=str(error))

@@ -12,10 +12,11 @@ import errno
 import gc
 import os
 import random
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -228,11 +229,24 @@ def run_server(
         ServeError: the address or the folder cannot be used.
     """
     _collect_seldom()
+    _open_many_files()
     return trio.run(
         partial(
             serve_until_signal, engine, settings, announce=announce or print_address
         )
     )
+
+
+def _open_many_files() -> None:
+    """Have the process open as many files as the system lets it.
+
+    Each connection is one, and many systems begin at 1024: fewer than the requests that
+    one client may hold by default, with the store's files and what is coming in.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):  # some systems say more than they allow
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _collect_seldom() -> None:
