@@ -129,7 +129,10 @@ async def test_a_killed_servers_directory_is_free(tmp_path: Path) -> None:
 async def test_what_a_server_starts_does_not_keep_the_lock(tmp_path: Path) -> None:
     """A program that outlives it has no hold of its directory."""
     async with lock_folder(tmp_path, Patience()):
-        child = start("import sys; sys.stdin.read()")
+        child = start("import sys; print(flush=True); sys.stdin.read()")
+        assert child.stdout is not None
+        # Only when it runs has it let go of what it is not to have.
+        assert child.stdout.readline() == b"\n"
     with child:
         async with lock_folder(tmp_path, Patience()):
             pass
