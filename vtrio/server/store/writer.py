@@ -58,8 +58,6 @@ class Writer:
         self._waiting: deque[_Entry] = deque()
         self._wake = trio.Event()
         self._scope = trio.CancelScope(shield=True)
-        # Its own: otherwise commits would queue behind all who flush their files.
-        self._thread = trio.CapacityLimiter(1)
         self._closed = False
 
     async def write(self, change: Change[_T]) -> _T:
@@ -110,7 +108,7 @@ class Writer:
             size = min(len(self._waiting), _MOST_AT_ONCE)
             batch = [self._waiting.popleft() for _ in range(size)]
             try:
-                await in_thread(self._commit, batch, limiter=self._thread)
+                await in_thread(self._commit, batch)
             finally:
                 self._tell(batch)
 
