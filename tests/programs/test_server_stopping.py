@@ -297,9 +297,12 @@ async def test_a_signal_ends_the_process_in_order(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(hold)
                 nursery.start_soon(follow)
-                held = b""
-                while b"vtrio_held_requests 2.0" not in held:
-                    held = (await client.get("/metrics")).content
+                metrics = b""
+                while not (
+                    b"vtrio_held_requests 2.0" in metrics
+                    and b'vtrio_jobs{status="running"} 1.0' in metrics
+                ):
+                    metrics = (await client.get("/metrics")).content
                 began = trio.current_time()
                 process.send_signal(number)
         await process.wait()
