@@ -328,11 +328,11 @@ def test_files_have_their_places() -> None:
 
 
 def test_each_port_has_a_data_directory_of_its_own(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Below what the desktop's standard names, or where that says it is otherwise."""
-    monkeypatch.setenv("HOME", "/home/ann")
-    ours = Path("/home/ann/.local/share/vtrio/5000")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ours = tmp_path / ".local" / "share" / "vtrio" / "5000"
     assert default_data_dir(5000, {}) == ours
     assert default_data_dir(5000, {"XDG_DATA_HOME": ""}) == ours
     assert default_data_dir(80, {"XDG_DATA_HOME": "/data"}) == Path("/data/vtrio/80")

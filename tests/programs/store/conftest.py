@@ -203,7 +203,7 @@ def _wait_until_it_answers(
         try:
             engine.connect().close()
         except OperationalError:
-            time.sleep(0.05)
+            time.sleep(0.05)  # another program starts, and sets no event here
         else:
             return
     raise LookupError(log.read_text(encoding="utf-8", errors="replace")[-500:])
