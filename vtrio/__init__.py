@@ -14,6 +14,7 @@ from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from ._errors import BadAnswer as BadAnswer
+    from ._errors import CursorExpired as CursorExpired
     from ._errors import DamagedHistory as DamagedHistory
     from ._errors import GaveUp as GaveUp
     from ._errors import JobCancelled as JobCancelled
@@ -52,6 +53,7 @@ _HOMES = {
     "_errors": (
         *(
             "BadAnswer",
+            "CursorExpired",
             "DamagedHistory",
             "GaveUp",
             "JobCancelled",

@@ -17,6 +17,7 @@
         └── Refused         asking again will not help (other 4xx)
             ├── Unauthorized    401, 403
             ├── JobNotFound     404, 410
+            ├── CursorExpired   410 of a feed: the changes after it are gone
             └── Redirected      3xx, not followed
 
 Misuse stays `ValueError`, `TypeError` or `RuntimeError`. Each error can be pickled.
@@ -152,12 +153,17 @@ class JobNotFound(Refused):
     """The server knows no such job (404), or no longer (410)."""
 
 
+class CursorExpired(Refused):
+    """The changes that follow a cursor are no longer kept: look at the jobs instead."""
+
+
 class Redirected(Refused):
     """The server sent us elsewhere; set `base_url` to the address that it names."""
 
 
 publish(
     BadAnswer,
+    CursorExpired,
     DamagedHistory,
     GaveUp,
     JobCancelled,

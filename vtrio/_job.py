@@ -92,6 +92,7 @@ class Sighting:
         age: seconds since the job's submission, where known.
         retry_after: the pause in seconds that the server asked for.
         took: seconds that the answer took.
+        cursor: where a feed of changes goes on after it, where the server says so.
     """
 
     at: float
@@ -99,6 +100,7 @@ class Sighting:
     age: float | None = None
     retry_after: float | None = None
     took: float = 0.0
+    cursor: str | None = None
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return (type(None), ())

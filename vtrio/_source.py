@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from ._job import Job, Sighting
+from ._job import Job, JobStatus, Sighting
 from ._names import publish
 
 
@@ -14,11 +16,13 @@ class Capabilities:
     """What a source can do beyond telling the status of one job."""
 
     status_of_many: bool = False
-    """It answers for a list of jobs in one request."""
+    """It answers for a list of jobs in one request: it is a `ManySource`."""
     held_status: bool = False
-    """It can hold an answer back until something changes."""
+    """It can hold such an answer back until something changes."""
     change_feed: bool = False
-    """It tells the changes of all the caller's jobs after a cursor."""
+    """It tells all the caller's changes after a cursor: it is a `FeedSource`."""
+    most_ids: int = 200
+    """How many jobs one request may name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,8 @@ class Answer:
         ended_ago: how long the job had been over when the answer was made.
         run_time: how long it had been worked on, once it is over.
         size: bytes of the answer's body.
+        cursor: where a feed of changes goes on after this answer, read before the job
+            was, so that nothing is lost between the two.
     """
 
     job: Job
@@ -39,6 +45,50 @@ class Answer:
     hint: float | None = None
     ended_ago: float | None = None
     run_time: float | None = None
+    size: int = 0
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """One good answer about several jobs.
+
+    Attributes:
+        answers: about each job that the remote knows.
+        missing: the ids that it does not know.
+        held: whether it was held, or would have been: the remote knows how to.
+        cursor: as in `Answer`, read before any of the jobs.
+        hint: the pause in seconds that the server asked for.
+        size: bytes of the answer's body.
+    """
+
+    answers: tuple[Answer, ...]
+    missing: tuple[str, ...] = ()
+    held: bool = False
+    cursor: str | None = None
+    hint: float | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of one job's status; `at` is the server's own time (aware, UTC)."""
+
+    job_id: str
+    status: JobStatus
+    unknown_word: str | None = None
+    progress: float | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Changes in their order, and where to go on; otherwise as `Answers`."""
+
+    changes: tuple[Change, ...]
+    next: str
+    held: bool = False
+    hint: float | None = None
     size: int = 0
 
 
@@ -65,6 +115,43 @@ class StatusSource(Protocol):
         ...
 
 
+@runtime_checkable
+class ManySource(StatusSource, Protocol):
+    """A source that tells of many jobs in one request."""
+
+    async def status_of_many(
+        self, job_ids: Sequence[str], *, wait: float | None = None
+    ) -> Answers:
+        """Ask once about up to `capabilities.most_ids` jobs.
+
+        With `wait`, the remote is asked to hold its answer for so many seconds at most,
+        until the status of one of the jobs changes or is final.
+
+        Raises:
+            TransientError: no good answer this time.
+            Refused: there will be none, such as where the remote knows no lists.
+        """
+        ...
+
+
+@runtime_checkable
+class FeedSource(StatusSource, Protocol):
+    """A source that tells what has changed."""
+
+    async def changes(self, after: str | None, *, wait: float | None = None) -> Changes:
+        """Ask once for the changes of all the caller's jobs after a cursor.
+
+        With `wait`, the remote is asked to hold an empty answer for so many seconds at
+        most. Without a cursor the feed begins with the oldest change that is kept.
+
+        Raises:
+            CursorExpired: the changes that follow the cursor are no longer kept.
+            TransientError: no good answer this time.
+            Refused: there will be none, such as where the remote knows no feed.
+        """
+        ...
+
+
 def sighted(answer: Answer, *, asked_at: float, now: float, run: object) -> Job:
     """Return the job of an answer, with when and how it was seen."""
     seen = Sighting(
@@ -73,8 +160,10 @@ def sighted(answer: Answer, *, asked_at: float, now: float, run: object) -> Job:
         age=answer.age,
         retry_after=answer.hint,
         took=now - asked_at,
+        cursor=answer.cursor,
     )
     return replace(answer.job, seen=seen)
 
 
 publish(Answer, Capabilities, StatusSource)
+publish(Answers, Change, Changes, FeedSource, ManySource, by="vtrio.sources")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -75,7 +76,7 @@ def failed(session: Session, error: Exception, at: float) -> Instruction:
 
 
 def seen(
-    status: JobStatus = JobStatus.PENDING, *, at: float = 100.0, **known: float
+    status: JobStatus = JobStatus.PENDING, *, at: float = 100.0, **known: Any
 ) -> Job:
     """Make a job that was seen at an instant."""
     return Job(id="j1", status=status, seen=Sighting(at=at, **known))

@@ -1,14 +1,28 @@
-"""The remotes that vtrio can ask: one file each, and the protocol for others."""
+"""The remotes that vtrio can ask: one file each, and the protocols for others."""
 
 from __future__ import annotations
 
-from .._source import Answer, Capabilities, StatusSource
+from .._source import (
+    Answer,
+    Answers,
+    Capabilities,
+    Change,
+    Changes,
+    FeedSource,
+    ManySource,
+    StatusSource,
+)
 from ._result_word import ResultWordSource
 from ._translations import TranslationsSource
 
 __all__ = [
     "Answer",
+    "Answers",
     "Capabilities",
+    "Change",
+    "Changes",
+    "FeedSource",
+    "ManySource",
     "ResultWordSource",
     "StatusSource",
     "TranslationsSource",
