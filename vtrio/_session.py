@@ -8,8 +8,8 @@ writes no log, so that every rule of waiting can be tested as arithmetic.
 from __future__ import annotations
 
 import math
-from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from ._checks import check_count, check_number, shorten
 from ._errors import (
@@ -43,6 +43,8 @@ UNMEASURED_ANSWER = 0.1
 MOST_REMEMBERED = 1000
 MOST_UNKNOWN_WORDS = 20
 
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -72,6 +74,8 @@ class Ask:
     """Ask the source at this instant; at infinity: never, let the deadline come."""
 
     at: float
+    reason: DelayReason = field(default=DelayReason.SCHEDULE, compare=False)
+    """Why not sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,37 @@ class Session:
         run: what the clock belongs to; sightings of this wait carry it.
     """
 
+    # There may be a hundred thousand of these: slots, and no list before it is needed.
+    __slots__ = (
+        "_answer_times",
+        "_answered",
+        "_answers",
+        "_bytes",
+        "_delays",
+        "_errors",
+        "_failures",
+        "_failures_in_a_row",
+        "_give_up_at",
+        "_lag",
+        "_lag_bounds",
+        "_last",
+        "_phase",
+        "_polls",
+        "_run",
+        "_running_at",
+        "_schedule",
+        "_seen",
+        "_started_at",
+        "_submitted_at",
+        "_unanswered_at",
+        "_unknown_words",
+        "_work",
+        "job_id",
+        "key",
+        "limits",
+        "verdict",
+    )
+
     def __init__(
         self,
         *,
@@ -130,15 +165,15 @@ class Session:
         self._work = work
         self._phase = phase
         self._run = run
-        self._answer_times = deque[float](maxlen=RECENT_ANSWERS)
+        self._answer_times: tuple[float, ...] = ()
         self._answers = 0
         self._polls = 0
         self._failures = 0
         self._failures_in_a_row = 0
-        self._errors = deque[str](maxlen=MOST_REMEMBERED)
+        self._errors: list[str] | None = None
         self._bytes = 0
-        self._delays = deque[Delay](maxlen=MOST_REMEMBERED)
-        self._unknown_words: list[str] = []
+        self._delays: list[Delay] | None = None
+        self._unknown_words: tuple[str, ...] = ()
         self._submitted_at = submitted_at
         self._running_at: float | None = None
         # When the question was asked that nobody has answered yet.
@@ -167,7 +202,7 @@ class Session:
     @property
     def unknown_words(self) -> tuple[str, ...]:
         """The status words heard so far that are none of ours, each once."""
-        return tuple(self._unknown_words)
+        return self._unknown_words
 
     def begin(self, *, now: float, roll: float) -> Instruction:
         """Say how the wait starts: at once, unless there is an answer to start from."""
@@ -179,7 +214,7 @@ class Session:
         # What was seen earlier counts as the first answer, given when it was seen.
         seen = last.seen
         self._answers = 1
-        self._answer_times.append(seen.took)
+        self._answer_times = (seen.took,)
         return self._pause(roll=roll, now=now, since=seen.at, hint=seen.retry_after)
 
     def asking(self, *, now: float) -> None:
@@ -203,7 +238,7 @@ class Session:
         word = job.unknown_word
         room = len(self._unknown_words) < MOST_UNKNOWN_WORDS
         if word is not None and room and word not in self._unknown_words:
-            self._unknown_words.append(word)
+            self._unknown_words = (*self._unknown_words, word)
         if job.is_final:
             self._note_end(answer, now)
             return self._conclude(job, now)
@@ -221,7 +256,7 @@ class Session:
         self._answered = False
         self._failures += 1
         self._failures_in_a_row += 1
-        self._errors.append(str(error))
+        self._errors = _remember(self._errors, str(error))
         return self._pause(roll=roll, now=now, since=now, hint=error.hint)
 
     def expired(self, *, now: float) -> Stop:
@@ -256,12 +291,12 @@ class Session:
             waited=now - self._started_at,
             polls=self._polls,
             failures=self._failures,
-            errors=tuple(self._errors),
+            errors=tuple(self._errors or ()),
             bytes_received=self._bytes,
-            delays=tuple(self._delays),
+            delays=tuple(self._delays or ()),
             lag=self._lag,
             lag_bounds=self._lag_bounds,
-            unknown_words=tuple(self._unknown_words),
+            unknown_words=self._unknown_words,
         )
 
     @property
@@ -317,7 +352,8 @@ class Session:
         self._bytes += size
         if answered:
             self._unanswered_at = None
-            self._answer_times.append(now - asked_at)
+            latest = self._answer_times[1 - RECENT_ANSWERS :]
+            self._answer_times = (*latest, now - asked_at)
 
     def _may_not_be_there_yet(self, error: Refused, now: float) -> bool:
         return (
@@ -379,8 +415,8 @@ class Session:
         due_at = max(now, since + delay)
         due_at, reason = self._fit_before_the_deadline(due_at, reason, now=now)
         until = min(due_at, self.deadline)
-        self._delays.append(Delay(until - now, reason))
-        return Ask(due_at)
+        self._delays = _remember(self._delays, Delay(until - now, reason))
+        return Ask(due_at, reason)
 
     def _fit_before_the_deadline(
         self, due_at: float, reason: DelayReason, *, now: float
@@ -447,6 +483,16 @@ class Session:
         error.receipt = self.receipt(now=now)
         self.verdict = Stop(error)
         return self.verdict
+
+
+def _remember(what: list[_T] | None, latest: _T) -> list[_T]:
+    """Keep what is new, and of the old as much as may be remembered."""
+    if what is None:
+        return [latest]
+    what.append(latest)
+    if len(what) > MOST_REMEMBERED:
+        del what[0]
+    return what
 
 
 def _told_duration(answer: Answer) -> float | None:
