@@ -23,6 +23,7 @@ import trio
 from .._checks import shorten
 from .._errors import BadAnswer, Refused, RemoteError
 from .._version import __version__
+from ._kept import KeptJobs
 from ._meanings import (
     foreign_errors,
     refusal,
@@ -102,6 +103,8 @@ class HttpEdge:
         self._foreign = foreign_errors(self._library)
         self._own: dict[str, httpx.AsyncClient] = {}
         self._targets: dict[str, _Target] = {}
+        # Here, because sources are made for each call, and this lasts for the block.
+        self.kept = KeptJobs()
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
@@ -130,6 +133,7 @@ class HttpEdge:
     ) -> None:
         self._is_closed = True
         self._targets.clear()
+        self.kept.clear()
         with trio.move_on_after(CLEAN_UP_TIME, shield=True):
             # Whoever still asks has outlived the block. Closing a connection under a
             # request would leave its socket open.
@@ -195,7 +199,11 @@ class HttpEdge:
                 told, body = await read(response, limit)
         except self._foreign as error:
             raise self._translated(error, path) from error
-        return self._accept(Reply(response.status_code, told, body), path, meaning)
+        reply = Reply(response.status_code, told, body)
+        # "No change" is an answer to whoever said what it has, and to nobody else.
+        if reply.status == 304 and headers and "If-None-Match" in headers:
+            return reply
+        return self._accept(reply, path, meaning)
 
     @asynccontextmanager
     async def stream(

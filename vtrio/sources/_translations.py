@@ -12,6 +12,7 @@ from typing import IO, Self
 from urllib.parse import quote
 
 from .._checks import check_number, shorten
+from .._errors import BadAnswer
 from .._job import Job
 from .._source import Answer, Answers, Capabilities, Changes
 from .._threads import in_thread
@@ -40,9 +41,31 @@ class TranslationsSource:
         return self._http.remote
 
     async def status(self, job_id: str) -> Answer:
-        """Ask once; see `StatusSource`."""
-        reply = await self._http.ask("GET", f"{_COLLECTION}/{quote_id(job_id)}")
-        return _answer(reply, job_id)
+        """Ask once; see `StatusSource`.
+
+        A server that gives documents a tag is told which one is here already; that it
+        has not changed since is a good answer as well.
+        """
+        path, kept = f"{_COLLECTION}/{quote_id(job_id)}", self._http.kept
+        # Held on to, because another question about the job may replace it meanwhile.
+        known = kept.of(job_id)
+        seen = {} if known is None else {"If-None-Match": known.etag}
+        reply = await self._http.ask("GET", path, headers=seen)
+        etag = reply.headers.get("etag")
+        if known is None or reply.status != 304:
+            answer = _answer(reply, job_id)
+            kept.keep(job_id, answer.job, etag)
+            return answer
+        if not known.is_of(etag):
+            kept.forget(job_id)
+            raise BadAnswer(
+                f"the answer is that {shorten(etag)} is unchanged, and the question was"
+                f" about {shorten(known.etag)}",
+                status_code=reply.status,
+                hint=reply.hint,
+                size=len(reply.body),
+            )
+        return _about(known.job, reply)
 
     async def status_of_many(
         self, job_ids: Sequence[str], *, wait: float | None = None
@@ -174,8 +197,13 @@ def _answer(reply: Reply, job_id: str) -> Answer:
     def parse(body: bytes) -> Job:
         return parse_job(parse_object(body), job_id=job_id)
 
+    return _about(reply.parse(parse), reply)
+
+
+def _about(job: Job, reply: Reply) -> Answer:
+    """Put what the headers tell beside a job."""
     return Answer(
-        job=reply.parse(parse),
+        job=job,
         age=reply.seconds("Job-Age"),
         hint=reply.hint,
         ended_ago=reply.seconds("Job-Ended-Ago"),
