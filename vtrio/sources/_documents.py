@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -17,14 +18,14 @@ _LONGEST_WORD = 64
 _STATUSES = {status.value: status for status in JobStatus}
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
-    """Read a JSON object.
+def parse_object(body: bytes, *, most_members: int = _MOST_MEMBERS) -> dict[str, Any]:
+    """Read a JSON object of `most_members` members at most, those within it too.
 
     Raises:
         BadAnswer: it is none; the message quotes its beginning.
     """
     # A megabyte of brackets becomes thirty of objects; no answer has so many members.
-    if sum(map(body.count, (b"{", b"[", b","))) > _MOST_MEMBERS:
+    if sum(map(body.count, (b"{", b"[", b","))) > most_members:
         raise BadAnswer(f"the answer has too many members: {shorten(body[:80])}")
     try:
         value = json.loads(body)
@@ -52,10 +53,15 @@ def parse_status(
     word = document.get(member)
     if not isinstance(word, str):
         raise BadAnswer(f"the answer has no word as {member!r}: {shorten(document)}")
+    return read_word(word)
+
+
+def read_word(word: str) -> tuple[JobStatus, str | None]:
+    """Say what a status word means; see `parse_status`."""
     status = _STATUSES.get(word)
     if status is not None:
         return status, None
-    return JobStatus.RUNNING, word[:_LONGEST_WORD]
+    return JobStatus.RUNNING, sys.intern(word[:_LONGEST_WORD])
 
 
 def parse_job(document: Mapping[str, Any], *, job_id: str = "") -> Job:
@@ -69,55 +75,71 @@ def parse_job(document: Mapping[str, Any], *, job_id: str = "") -> Job:
     """
     status, unknown_word = parse_status(document, "status")
     # Whoever asked by an id goes on asking by it, whatever the server calls it.
-    told_id = job_id or _text(document, "id")
+    told_id = job_id or read_text(document.get("id"))
     if not told_id:
         raise BadAnswer(f"the answer has no word as 'id': {shorten(document)}")
-    progress = _number(document, "progress")
+    told = document.get
     return Job(
         id=told_id,
         status=status,
         unknown_word=unknown_word,
-        progress=None if progress is None else min(progress, 1.0),
-        stage=_text(document, "stage"),
-        target_language=_text(document, "target_language"),
-        source_language=_text(document, "source_language"),
-        media_seconds=_number(document, "media_seconds"),
-        created_at=_instant(document, "created_at"),
-        started_at=_instant(document, "started_at"),
-        finished_at=_instant(document, "finished_at"),
-        error=_problem(document.get("error")),
-        result=_result(document.get("result")),
+        progress=read_progress(told("progress")),
+        stage=_shared(told("stage")),
+        target_language=_shared(told("target_language")),
+        source_language=_shared(told("source_language")),
+        media_seconds=_number(told("media_seconds")),
+        created_at=read_instant(told("created_at")),
+        started_at=read_instant(told("started_at")),
+        finished_at=read_instant(told("finished_at")),
+        error=_problem(told("error")),
+        result=_result(told("result")),
     )
 
 
-def _text(document: Mapping[str, Any], member: str) -> str | None:
-    value = document.get(member)
+def read_text(value: object) -> str | None:
+    """Return what is a text."""
     return value if isinstance(value, str) else None
 
 
-def _number(document: Mapping[str, Any], member: str) -> float | None:
-    value = document.get(member)
+def read_progress(value: object) -> float | None:
+    """Return what is a share from 0 to 1; more than all is all."""
+    number = _number(value)
+    return number if number is None or number <= 1.0 else 1.0
+
+
+def read_instant(value: object) -> datetime | None:
+    """Return what is an instant of a known time zone."""
+    # Most jobs have not ended yet, and a refusal by the parser costs more than its work.
+    if not isinstance(value, str):
+        return None
+    try:
+        instant = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return instant if instant.tzinfo is not None else None
+
+
+def _shared(value: object) -> str | None:
+    """Return what is a text, once for all jobs that have the same."""
+    if not isinstance(value, str):
+        return None
+    return sys.intern(value) if len(value) <= _LONGEST_WORD else value
+
+
+def _number(value: object) -> float | None:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return None
     # An integer may be too large for a float.
     return float(value) if 0 <= value < 1e15 and math.isfinite(value) else None
 
 
-def _instant(document: Mapping[str, Any], member: str) -> datetime | None:
-    try:
-        value = datetime.fromisoformat(_text(document, member) or "")
-    except ValueError:
-        return None
-    return value if value.tzinfo is not None else None
-
-
 def _problem(value: object) -> JobProblem | None:
     if not isinstance(value, dict):
         return None
     return JobProblem(
-        type=_text(value, "type") or "about:blank",
-        title=_text(value, "title") or "The job failed",
-        detail=_text(value, "detail"),
+        type=_shared(value.get("type")) or "about:blank",
+        title=_shared(value.get("title")) or "The job failed",
+        detail=read_text(value.get("detail")),
     )
 
 
@@ -125,6 +147,6 @@ def _result(value: object) -> JobResult | None:
     if not isinstance(value, dict):
         return None
     return JobResult(
-        video_url=_text(value, "video_url"),
-        subtitles_url=_text(value, "subtitles_url"),
+        video_url=read_text(value.get("video_url")),
+        subtitles_url=read_text(value.get("subtitles_url")),
     )

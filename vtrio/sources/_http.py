@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,8 +21,9 @@ import httpx
 import trio
 
 from .._checks import shorten
-from .._errors import BadAnswer, RemoteError
+from .._errors import BadAnswer, Refused, RemoteError
 from .._version import __version__
+from ._kept import KeptJobs
 from ._meanings import (
     foreign_errors,
     refusal,
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 STATUS_LIMIT = 1024 * 1024
 # Transfers have no limit on their length, only on silence.
 TRANSFER_TIMEOUT = (10.0, 30.0, 30.0, None)  # connect, read, write, pool
+
+# Takes an answer that is not a good one, where it came from, and whether there was a
+# key; gives the error that it means.
+Meaning = Callable[..., RemoteError]
 
 # Addresses that are kept parsed, at a few hundred bytes each.
 _MOST_TARGETS = 1024
@@ -98,6 +103,8 @@ class HttpEdge:
         self._foreign = foreign_errors(self._library)
         self._own: dict[str, httpx.AsyncClient] = {}
         self._targets: dict[str, _Target] = {}
+        # Here, because sources are made for each call, and this lasts for the block.
+        self.kept = KeptJobs()
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
@@ -126,6 +133,7 @@ class HttpEdge:
     ) -> None:
         self._is_closed = True
         self._targets.clear()
+        self.kept.clear()
         with trio.move_on_after(CLEAN_UP_TIME, shield=True):
             # Whoever still asks has outlived the block. Closing a connection under a
             # request would leave its socket open.
@@ -159,11 +167,24 @@ class HttpEdge:
         method: str,
         path: str,
         *,
+        query: str = "",
         headers: Mapping[str, str] | None = None,
         limit: int = STATUS_LIMIT,
+        meaning: Meaning = refusal,
         **request: Any,
     ) -> Reply:
         """Send one request and read its answer, `limit` bytes at most.
+
+        No time limit is set: an answer may be held, and for how long the caller knows.
+
+        Args:
+            method: of HTTP.
+            path: below the base address, or a reference that the server gave.
+            query: to go on the end of the path, quoted already.
+            headers: beside those of every request.
+            limit: bytes of the body at most.
+            meaning: says what an answer means that is not a good one.
+            request: what else the library is to know of the request.
 
         Raises:
             TransientError: no answer, or none that is whole and good.
@@ -172,11 +193,17 @@ class HttpEdge:
         request.setdefault("timeout", None)
         try:
             with self._while_open():
-                response = await self._send(method, path, headers or {}, request)
+                response = await self._send(
+                    method, path, headers or {}, request, query=query
+                )
                 told, body = await read(response, limit)
         except self._foreign as error:
             raise self._translated(error, path) from error
-        return self._accept(Reply(response.status_code, told, body), path)
+        reply = Reply(response.status_code, told, body)
+        # "No change" is an answer to whoever said what it has, and to nobody else.
+        if reply.status == 304 and headers and "If-None-Match" in headers:
+            return reply
+        return self._accept(reply, path, meaning)
 
     @asynccontextmanager
     async def stream(
@@ -225,12 +252,16 @@ class HttpEdge:
         path: str,
         headers: Mapping[str, str],
         request: dict[str, Any],
+        *,
+        query: str = "",
     ) -> Any:
         target = self._targets.get(path)
         if target is None:
             target = self._resolve(path)
+        # What follows the `?` is another thing each time, and not worth keeping.
+        url = self._with_query(target.url, query) if query else target.url
         built = target.client.build_request(
-            method, target.url, headers={**target.headers, **headers}, **request
+            method, url, headers={**target.headers, **headers}, **request
         )
         return await target.client.send(built, stream=True, follow_redirects=False)
 
@@ -256,6 +287,16 @@ class HttpEdge:
             self._targets.clear()
         self._targets[path] = target
         return target
+
+    def _with_query(self, url: Any, query: str) -> Any:
+        try:
+            return url.copy_with(query=query.encode("ascii"))
+        except self._library.InvalidURL as error:
+            # Its length is all that can be wrong with it.
+            raise Refused(
+                f"the address {shown(str(url))} with {shorten(query)} cannot be used:"
+                f" {error}; ask about fewer jobs at once"
+            ) from error
 
     @contextmanager
     def _while_open(self) -> Iterator[None]:
@@ -311,12 +352,12 @@ class HttpEdge:
         has_key = bool(self._authorization)
         return translate_error(self._library, error, where, has_key=has_key)
 
-    def _accept(self, reply: Reply, path: str) -> Reply:
+    def _accept(self, reply: Reply, path: str, meaning: Meaning = refusal) -> Reply:
         """Let a good answer through; raise what any other means."""
         if 200 <= reply.status < 300:
             return reply
         where = shown(self.url(path))
-        raise refusal(reply, where, has_key=bool(self._authorization))
+        raise meaning(reply, where, has_key=bool(self._authorization))
 
 
 def library_of(client: object) -> ModuleType:

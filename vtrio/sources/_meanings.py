@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from types import ModuleType
 
 from .._checks import shorten
 from .._errors import (
     BadAnswer,
+    CursorExpired,
     JobNotFound,
     Redirected,
     Refused,
@@ -64,7 +66,26 @@ def unusable_address(url: str, error: Exception) -> Refused:
 
 def refusal(reply: Reply, url: str, *, has_key: bool) -> RemoteError:
     """Say what an answer that is not a good one means, with all that it told."""
-    error = _meaning(reply, url, has_key=has_key)
+    return _with_all(_meaning(reply, url, has_key=has_key), reply)
+
+
+def feed_refusal(reply: Reply, url: str, *, has_key: bool, cursor: str) -> RemoteError:
+    """Say what such an answer means where the changes after a cursor were asked for."""
+    if reply.status == 410:
+        why = "the changes after it are no longer kept"
+    elif reply.status == 400 and _problem_kind(reply) == "bad-cursor":
+        why = "it is none of this server's"
+    else:
+        return refusal(reply, url, has_key=has_key)
+    said = f"{url} answered {reply.status}{_problem_text(reply)}"
+    error = CursorExpired(
+        f"{said} to the cursor {shorten(cursor)}: {why}; look at the jobs, and go on"
+        " from the cursor of that answer"
+    )
+    return _with_all(error, reply)
+
+
+def _with_all(error: RemoteError, reply: Reply) -> RemoteError:
     error.status_code = reply.status
     error.hint = reply.hint
     error.size = len(reply.body)
@@ -93,6 +114,15 @@ def _meaning(reply: Reply, url: str, *, has_key: bool) -> RemoteError:
     if status in {404, 410}:
         return JobNotFound(f"{said}; check the address, and the job's id")
     return Refused(f"{said}; the request must change before it is sent again")
+
+
+def _problem_kind(reply: Reply) -> str:
+    """Return the last word of a problem's type: `urn:vtrio:problem:bad-cursor`."""
+    try:
+        kind = parse_object(reply.body).get("type")
+    except BadAnswer:
+        return ""
+    return re.split("[:/#]", kind)[-1] if isinstance(kind, str) else ""
 
 
 def _problem_text(reply: Reply) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from .._checks import shorten
 from .._errors import BadAnswer
 from ._headers import parse_retry_after, parse_seconds
 
+# A cursor goes into an address, again and again.
+_CURSOR = re.compile(r"[\x21-\x7e]{1,1024}")
 # Closing a connection needs no round trip; a second is generous.
 CLEAN_UP_TIME = 1.0
 
@@ -32,6 +35,16 @@ class Reply:
         """The pause that the server asks for, in seconds."""
         return hint_of(self.headers)
 
+    @property
+    def cursor(self) -> str | None:
+        """Where a feed of changes goes on after this answer."""
+        return read_cursor(self.headers.get("events-cursor"))
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether the server honours the wish to hold an answer back (RFC 7240)."""
+        return "wait" in self.headers.get("preference-applied", "").lower()
+
     def seconds(self, header: str) -> float | None:
         """Read a header that carries decimal seconds."""
         return parse_seconds(self.headers.get(header.lower()))
@@ -45,6 +58,12 @@ class Reply:
             error.size = len(self.body)
             error.hint = self.hint
             raise
+
+
+def read_cursor(value: object) -> str | None:
+    """Return what can be a cursor: visible ASCII characters, 1,024 at most."""
+    fits = isinstance(value, str) and _CURSOR.fullmatch(value)
+    return value if fits else None  # type: ignore[return-value]
 
 
 def hint_of(headers: Mapping[str, str]) -> float | None:

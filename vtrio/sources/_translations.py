@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import errno
-import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import IO, Self
+from urllib.parse import quote
 
+from .._checks import check_number, shorten
 from .._errors import BadAnswer
 from .._job import Job
-from .._source import Answer, Capabilities
+from .._source import Answer, Answers, Capabilities, Changes
 from .._threads import in_thread
 from ._documents import parse_job, parse_object
 from ._http import TRANSFER_TIMEOUT, Framed, HttpEdge, quote_id
+from ._lists import parse_answers, parse_changes
+from ._meanings import feed_refusal, refusal
 from ._reading import Reply
+from ._results import ResultStream, open_result
 
 _COLLECTION = "/v1/translations"
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultStream:
-    """A result on its way: bytes from `offset` on, of `total` if that is known."""
-
-    offset: int
-    end: int | None
-    total: int | None
-    etag: str | None
-    chunks: AsyncIterator[bytes]
+_FEED = "/v1/events"
 
 
 class TranslationsSource:
-    """A server that speaks in job documents."""
+    """A server that speaks in job documents, of one or of many, and of changes."""
 
-    capabilities = Capabilities()
+    capabilities = Capabilities(status_of_many=True, held_status=True, change_feed=True)
 
     def __init__(self, http: HttpEdge) -> None:
         self._http = http
@@ -46,9 +41,77 @@ class TranslationsSource:
         return self._http.remote
 
     async def status(self, job_id: str) -> Answer:
-        """Ask once; see `StatusSource`."""
-        reply = await self._http.ask("GET", f"{_COLLECTION}/{quote_id(job_id)}")
-        return _answer(reply, job_id)
+        """Ask once; see `StatusSource`.
+
+        A server that gives documents a tag is told which one is here already; that it
+        has not changed since is a good answer as well.
+        """
+        path, kept = f"{_COLLECTION}/{quote_id(job_id)}", self._http.kept
+        # Held on to, because another question about the job may replace it meanwhile.
+        known = kept.of(job_id)
+        seen = {} if known is None else {"If-None-Match": known.etag}
+        reply = await self._http.ask("GET", path, headers=seen)
+        etag = reply.headers.get("etag")
+        if known is None or reply.status != 304:
+            answer = _answer(reply, job_id)
+            kept.keep(job_id, answer.job, etag)
+            return answer
+        if not known.is_of(etag):
+            kept.forget(job_id)
+            raise BadAnswer(
+                f"the answer is that {shorten(etag)} is unchanged, and the question was"
+                f" about {shorten(known.etag)}",
+                status_code=reply.status,
+                hint=reply.hint,
+                size=len(reply.body),
+            )
+        return _about(known.job, reply)
+
+    async def status_of_many(
+        self, job_ids: Sequence[str], *, wait: float | None = None
+    ) -> Answers:
+        """Ask once about several jobs; see `ManySource`.
+
+        A job may be neither answered about nor missing: what the server said of it
+        could not be read. Cancelling it leaves nothing behind.
+
+        Raises:
+            ValueError: there are no ids, or more than one request may name; or `wait`
+                is no number of seconds.
+        """
+        ids = self._check_ids(job_ids)
+        reply = await self._http.ask(
+            "GET",
+            _COLLECTION,
+            query=f"ids={','.join([quote(job_id, safe='') for job_id in ids])}",
+            headers=_preferring(wait),
+        )
+        return _answers(reply, ids)
+
+    async def changes(self, after: str | None, *, wait: float | None = None) -> Changes:
+        """Ask once for what changed after a cursor; see `FeedSource`.
+
+        A change that cannot be read is left out. Cancelling it leaves nothing behind.
+
+        Raises:
+            CursorExpired: the cursor is too old for this server, or of another.
+            ValueError: `wait` is no number of seconds.
+        """
+        reply = await self._http.ask(
+            "GET",
+            _FEED,
+            query="" if after is None else f"after={quote(after, safe='')}",
+            headers=_preferring(wait),
+            meaning=refusal if after is None else partial(feed_refusal, cursor=after),
+        )
+        changes, following = reply.parse(parse_changes)
+        return Changes(
+            changes=changes,
+            next=following,
+            held=reply.is_held,
+            hint=reply.hint,
+            size=len(reply.body),
+        )
 
     async def submit(
         self,
@@ -76,60 +139,91 @@ class TranslationsSource:
         path = f"{_COLLECTION}/{quote_id(job_id)}/cancel"
         return _answer(await self._http.ask("POST", path), job_id)
 
-    @asynccontextmanager
-    async def open_result(
+    async def cancel_many(self, job_ids: Sequence[str]) -> Answers:
+        """Tell the server to cancel several jobs, harmlessly, in one request.
+
+        If it is cancelled itself, the server may have cancelled the jobs all the same.
+
+        Raises:
+            TransientError: no good answer; asking again does no harm.
+            Refused: there will be none.
+            ValueError: there are no ids, or more than one request may name.
+        """
+        ids = self._check_ids(job_ids)
+        reply = await self._http.ask(
+            "POST",
+            f"{_COLLECTION}/cancel",
+            headers={"Content-Type": "application/json"},
+            content=json.dumps({"ids": ids}).encode(),
+        )
+        return _answers(reply, ids)
+
+    def open_result(
         self, url: str, *, offset: int, etag: str | None
-    ) -> AsyncIterator[ResultStream]:
+    ) -> AbstractAsyncContextManager[ResultStream]:
         """Open a result, from `offset` on if it is still the one that `etag` names."""
-        headers = {}
-        if offset and etag:
-            headers = {"Range": f"bytes={offset}-", "If-Range": etag}
-        async with self._http.stream(url, headers=headers) as (reply, chunks):
-            if reply.headers.get("content-encoding", "identity") != "identity":
-                raise BadAnswer("the result is compressed, though identity was asked")
-            if reply.status == 206 and not headers:
-                raise BadAnswer("a part of the result came where all of it was asked")
-            offset, end, total = _extent(reply)
-            yield ResultStream(
-                offset=offset,
-                end=end,
-                total=total,
-                etag=_strong(reply.headers.get("etag")),
-                chunks=chunks,
+        return open_result(self._http, url, offset=offset, etag=etag)
+
+    def _check_ids(self, job_ids: Sequence[str]) -> list[str]:
+        """Return the ids, each once.
+
+        Raises:
+            ValueError: they are not what one request may name.
+        """
+        most = self.capabilities.most_ids
+        if isinstance(job_ids, str) or not 1 <= len(job_ids) <= most:
+            raise ValueError(
+                f"job_ids={shorten(job_ids)} is not allowed: must be a list of 1 to"
+                f" {most} ids"
             )
+        for job_id in job_ids:
+            if not isinstance(job_id, str) or not job_id:
+                raise ValueError(
+                    f"job_ids with {shorten(job_id)} among them is not allowed: each"
+                    " must be a text, and not empty"
+                )
+        return list(dict.fromkeys(job_ids))
+
+
+def _preferring(wait: float | None) -> dict[str, str]:
+    """Ask to have the answer held for so many seconds (RFC 7240, section 4.3)."""
+    if wait is None:
+        return {}
+    check_number("wait", wait, least=0, most=86_400)
+    return {"Prefer": f"wait={math.ceil(wait)}"}
 
 
 def _answer(reply: Reply, job_id: str) -> Answer:
     def parse(body: bytes) -> Job:
         return parse_job(parse_object(body), job_id=job_id)
 
+    return _about(reply.parse(parse), reply)
+
+
+def _about(job: Job, reply: Reply) -> Answer:
+    """Put what the headers tell beside a job."""
     return Answer(
-        job=reply.parse(parse),
+        job=job,
         age=reply.seconds("Job-Age"),
         hint=reply.hint,
         ended_ago=reply.seconds("Job-Ended-Ago"),
         run_time=reply.seconds("Job-Run-Time"),
         size=len(reply.body),
+        cursor=reply.cursor,
     )
 
 
-def _extent(reply: Reply) -> tuple[int, int | None, int | None]:
-    """Tell where the bytes of an answer begin and end, and how many the whole has."""
-    if reply.status != 206:
-        length = reply.headers.get("content-length", "")
-        whole = int(length) if length.isdecimal() else None
-        return 0, whole, whole
-    told = reply.headers.get("content-range", "")
-    match = _CONTENT_RANGE.fullmatch(told.strip())
-    if match is None or match[1] is None:
-        raise BadAnswer(f"the partial answer has no usable Content-Range: {told!r}")
-    total = None if match[3] == "*" else int(match[3])
-    return int(match[1]), int(match[2]) + 1, total
-
-
-def _strong(etag: str | None) -> str | None:
-    """Only a strong validator may join two halves (RFC 9110, section 13.1.5)."""
-    return etag if etag and etag.startswith('"') else None
+def _answers(reply: Reply, ids: Sequence[str]) -> Answers:
+    cursor = reply.cursor
+    answers, missing = reply.parse(partial(parse_answers, asked=ids, cursor=cursor))
+    return Answers(
+        answers=answers,
+        missing=missing,
+        held=reply.is_held,
+        cursor=cursor,
+        hint=reply.hint,
+        size=len(reply.body),
+    )
 
 
 class _InThreads:

@@ -33,6 +33,10 @@ class Fault(ABC):
     """Whether the client hears the right answer after all."""
     of_results_only = False
     """Whether it means downloads alone."""
+    hides_the_job = False
+    """Whether it says that there is no such job; in a list that one is missing then."""
+    spoils_the_answer = True
+    """Whether there is a right answer, for which a held request is held first."""
 
     @property
     def is_before_the_request(self) -> bool:
@@ -59,6 +63,10 @@ class _Broken(Fault):
     @property
     def is_before_the_request(self) -> bool:
         return self.piece is Cut.REFUSED
+
+    @property
+    def spoils_the_answer(self) -> bool:  # type: ignore[override]
+        return self.after_bytes is not None
 
     def spoil(self, right: Callable[[], Reply], wall: datetime) -> Reply:
         if self.after_bytes is None:
@@ -144,6 +152,8 @@ class _Instead(Fault):
 
     name: str
     reply: Reply
+    hides_the_job: bool = False
+    spoils_the_answer = False
 
     def __repr__(self) -> str:
         return self.name
@@ -158,6 +168,7 @@ class _Busy(Fault):
     status: int
     retry_after: float | None
     as_date: bool
+    spoils_the_answer = False
 
     def __repr__(self) -> str:
         hint = "" if self.retry_after is None else f"retry_after={self.retry_after:g}"
@@ -226,7 +237,8 @@ def not_found() -> Fault:
         "status": 404,
     }
     headers = {"content-type": "application/problem+json"}
-    return _Instead("not_found()", respond(404, json=problem, headers=headers))
+    reply = respond(404, json=problem, headers=headers)
+    return _Instead("not_found()", reply, hides_the_job=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +358,7 @@ def asks_to_wait(seconds: int, *, as_date: bool = False) -> Fault:
 @dataclass(frozen=True, slots=True)
 class _ExpiredLink(Fault):
     of_results_only = True
+    spoils_the_answer = False
 
     def __repr__(self) -> str:
         return "expired_link()"

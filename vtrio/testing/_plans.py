@@ -35,7 +35,7 @@ class Planned:
             return False
         if self.fault.of_results_only and exchange.kind is not Kind.RESULT:
             return False
-        if self.job_id is not None and exchange.job_id != self.job_id:
+        if self.job_id is not None and not self._is_about(exchange, self.job_id):
             return False
         if self.hits == self.times:
             return False
@@ -44,6 +44,10 @@ class Planned:
             return False
         self.hits += 1
         return True
+
+    @staticmethod
+    def _is_about(exchange: Exchange, job_id: str) -> bool:
+        return exchange.job_id == job_id or job_id in exchange.job_ids
 
     @property
     def missing(self) -> str | None:

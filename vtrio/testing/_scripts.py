@@ -130,9 +130,10 @@ class Life(Generic[_What]):
         self.script = script
         self._place = 0
         self._told = False
-        self._missed: list[Step[_What]] = []
+        self._missed: list[int] = []
+        self._come_to = -1
         self.entered: list[float] = []
-        """When each step that was reached took hold."""
+        """When each step that has begun took hold."""
 
     def unreached_when(self, *, asked: bool) -> tuple[Step[_What], ...]:
         """Return the steps that nobody's question has come to.
@@ -140,25 +141,45 @@ class Life(Generic[_What]):
         A status that was passed by between two questions has been reached, for the job
         went on from there; a fault that met no question has not struck.
         """
-        reached = self._place + 1 if asked or self.entered else 0
-        return (*self._missed, *self.script.steps[reached:])
+        come_to = max(self._come_to, 0) if asked else self._come_to
+        missed = [place for place in self._missed if place <= come_to]
+        steps = self.script.steps
+        return (*(steps[place] for place in missed), *steps[come_to + 1 :])
 
     @property
     def is_at_its_end(self) -> bool:
         """Whether the script has no more steps."""
         return self._place + 1 == len(self.script.steps)
 
-    def look(self, submitted_at: float, now: float) -> Step[_What]:
-        """Move to where the job stands now, and return that step."""
+    @property
+    def step(self) -> Step[_What]:
+        """The step that holds."""
+        return self.script.steps[self._place]
+
+    def due_at(self, submitted_at: float) -> float | None:
+        """Return the instant at which the next step begins; None where none does."""
+        steps = self.script.steps
+        if self._place + 1 == len(steps):
+            return None
+        age = steps[self._place + 1].age
+        if age is None or self._waits_to_be_told():
+            return None
+        return max(self.entered[-1], submitted_at + age)
+
+    def _waits_to_be_told(self) -> bool:
+        # Each step without an age has one question at least, or it would be lost
+        # where the next one's age has come already.
+        is_told_once = self._place > 0 and self.step.age is None
+        return is_told_once and not self._told
+
+    def pass_to(self, submitted_at: float, now: float) -> None:
+        """Let the job live on to an instant, of which nobody has asked."""
         steps = self.script.steps
         if not self.entered:
             self.entered.append(submitted_at)
         while self._place + 1 < len(steps):
             following = steps[self._place + 1]
-            # Each step without an age has one question at least, or it would be lost
-            # where the next one's age has come already.
-            waits = self._place > 0 and steps[self._place].age is None
-            if (waits or following.age is None) and not self._told:
+            if self._waits_to_be_told() or (following.age is None and not self._told):
                 break
             if following.age is None:
                 self.entered.append(now)
@@ -166,17 +187,26 @@ class Life(Generic[_What]):
                 break
             else:
                 self.entered.append(max(self.entered[-1], submitted_at + following.age))
-            if isinstance(steps[self._place].what, Fault) and not self._told:
-                self._missed.append(steps[self._place])
+            if isinstance(self.step.what, Fault) and not self._told:
+                self._missed.append(self._place)
             self._place += 1
             self._told = False
-        return steps[self._place]
+
+    def look(self, submitted_at: float, now: float) -> Step[_What]:
+        """Move to where the job stands now, because of a question; return that step."""
+        self.pass_to(submitted_at, now)
+        self._come_to = self._place
+        return self.step
 
     def tell(self, submitted_at: float, now: float) -> Step[_What]:
-        """Move likewise, and count the step as told."""
+        """Do the same, and count the step as told."""
         step = self.look(submitted_at, now)
         self._told = True
         return step
+
+    def heard(self, place: int) -> None:
+        """Take in that a client knows that the job has come to a step."""
+        self._come_to = max(self._come_to, place)
 
     def since(self, *whats: object) -> float | None:
         """Return when a step with one of these first took hold."""
@@ -187,8 +217,8 @@ class Life(Generic[_What]):
 
     def turns(self) -> Iterator[tuple[float, str]]:
         """Yield when each step that was reached took hold, but the first."""
-        for step, at in zip(self.script.steps[1:], self.entered[1:], strict=False):
-            yield at, str(step.what)
+        for place in range(1, self._come_to + 1):
+            yield self.entered[place], str(self.script.steps[place].what)
 
     def told_members(self) -> dict[str, Any]:
         """Return what the steps so far have said of the job."""
@@ -196,15 +226,6 @@ class Life(Generic[_What]):
         for step in self.script.steps[: self._place + 1]:
             members.update(step.members)
         return members
-
-    def word(self) -> str:
-        """Return the last status word so far; faults have none."""
-        words = [
-            str(step.what)
-            for step in self.script.steps[: self._place + 1]
-            if isinstance(step.what, str)
-        ]
-        return words[-1] if words else JobStatus.PENDING
 
 
 class Drawn:

@@ -7,35 +7,31 @@ when; what was scripted and did not come about it tells at the end.
 
 from __future__ import annotations
 
-import inspect
 import math
-import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from types import MappingProxyType, ModuleType
-from typing import Any, assert_never
-from urllib.parse import unquote
+from types import ModuleType
+from typing import Any
 
 from .._arguments import check_base_url, check_status_path
 from .._checks import check_count, check_number, shorten
 from .._names import publish
 from ..client import VideoTranslationClient
-from . import _wire
+from ._answering import Answering, refusal
 from ._chance import Steady
 from ._faults import Fault
 from ._instants import Instants, time_is_virtual
-from ._jobs import Record, ScriptedJob, wall
+from ._jobs import ScriptedJob
 from ._plans import Answer, Planned, Route
 from ._replies import Reply
+from ._requests import Abilities, Places
 from ._scripts import Drawn, JobScript, Script
 from ._timeline import Exchange, Kind, ScriptNotFollowed, render
 from ._transport import make_client, make_transport
 
 URL = "http://vtrio.test"
 """Where the scripted server is; the name is one that no network has (RFC 6761)."""
-
-_JOB = re.compile(rf"{_wire.COLLECTION}/([^/]+)(/cancel|/video|/subtitles)?")
 
 
 class ScriptedServer:
@@ -55,6 +51,16 @@ class ScriptedServer:
         status_path: where else it tells the status in the form without ids, such as
             `/jobs/{id}/status`.
         only_virtual_time: refuse to answer on a clock that really takes its time.
+        lists: whether it tells of many jobs in one request, and cancels them in one.
+        holds: whether it holds an answer back as long as a client wants (`Prefer`).
+        feed: whether it tells all changes after a cursor.
+        max_ids: how many jobs one request may name.
+        keep_events: how many changes it keeps, the latest ones; None for all.
+        record: keep the requests; without that they are but counted, by which a run of
+            a hundred thousand jobs stays small.
+
+    Attributes:
+        requests: how many requests there were of each kind.
     """
 
     def __init__(
@@ -66,35 +72,41 @@ class ScriptedServer:
         api_key: str | None = None,
         status_path: str | None = None,
         only_virtual_time: bool = False,
+        lists: bool = True,
+        holds: bool = True,
+        feed: bool = True,
+        max_ids: int = 200,
+        keep_events: int | None = None,
+        record: bool = True,
     ) -> None:
         check_number("latency", latency, least=0)
         self.url = check_base_url(url)
         if retry_after is not None:
             check_count("retry_after", retry_after)
-        self.latency = latency
-        self._retry_after = retry_after
-        self._api_key = api_key
-        self._status_path = None
         if status_path is not None:
             check_status_path(status_path)
-            escaped = re.escape(status_path).replace(r"\{id\}", "([^/]+)")
-            self._status_path = re.compile(escaped)
+        self.latency = latency
+        self.requests: Counter[Kind] = Counter()
         self._only_virtual_time = only_virtual_time
-        self._records: dict[str, Record] = {}
-        self._keys: dict[str, tuple[str, str]] = {}
-        self._coming: list[tuple[JobScript | Drawn, bool]] = []
-        self._planned: list[Planned] = []
-        self._routes: list[Route] = []
+        self._records = record
         self._exchanges: list[Exchange] = []
-        self._unmatched: list[Exchange] = []
-        self._open: set[Exchange] = set()
+        self._open: dict[Exchange, None] = {}
         self._instants = Instants()
         self._clients: dict[str, Any] = {}
+        self._answering = Answering(
+            self._instants,
+            Abilities(lists=lists, holds=holds, feed=feed, most_ids=max_ids),
+            places=Places(status_path),
+            api_key=api_key,
+            hint=retry_after,
+            keep_events=keep_events,
+            keep_exchanges=record,
+        )
 
     def __repr__(self) -> str:
         return (
-            f"<ScriptedServer {self.url}: {len(self._records)} jobs,"
-            f" {len(self._exchanges)} requests>"
+            f"<ScriptedServer {self.url}: {len(self._answering.records)} jobs,"
+            f" {self.requests.total()} requests>"
         )
 
     # --- the script ---------------------------------------------------------------
@@ -122,14 +134,16 @@ class ScriptedServer:
             subtitles: likewise.
         """
         check_number("age", age, least=0)
-        record = self._make(
+        now = self._instants.now()
+        record = self._answering.make(
             script,
             id=id,
-            submitted_at=self._instants.now() - age,
+            submitted_at=now - age,
             optional=optional,
             video=video,
             subtitles=subtitles,
         )
+        self._answering.feed.advance(now)  # what it has been through at that age
         return ScriptedJob(record)
 
     def on_submit(self, *scripts: JobScript | Drawn, optional: bool = False) -> None:
@@ -142,13 +156,14 @@ class ScriptedServer:
             raise ValueError("scripts=() is not allowed: must be at least one")
         for script in scripts:
             if not isinstance(script, (Script, Drawn)):
-                raise ValueError(f"{_refusal(script)} or drawn(...)")
-            if self._coming and isinstance(self._coming[-1][0], Drawn):
+                raise ValueError(f"{refusal(script)} or drawn(...)")
+            coming = self._answering.coming
+            if coming and isinstance(coming[-1][0], Drawn):
                 raise ValueError(
                     f"script={script} is not allowed: must come before drawn(...),"
                     " which serves for all submissions after it"
                 )
-            self._coming.append((script, optional))
+            coming.append((script, optional))
 
     def fault(
         self,
@@ -172,9 +187,9 @@ class ScriptedServer:
             lasting: for how many seconds.
             times: for how many requests; None for all within that time.
             skip: how many requests go well first.
-            to: which requests: `poll`, `submission`, `cancel`, `result` or `other`; None for
-                all.
-            about: which job's.
+            to: which requests: `poll`, `batch`, `feed`, `submission`, `cancel`, `result`
+                or `other`; None for all.
+            about: which job's; a list is about each job in it.
             optional: whether it is well if no request meets it.
         """
         if not isinstance(fault, Fault):
@@ -191,18 +206,14 @@ class ScriptedServer:
         if times is not None:
             check_count("times", times)
         check_count("skip", skip, least=0)
-        if to is not None and to not in set(Kind):
-            raise ValueError(
-                f"to={shorten(to)} is not allowed: must be one of {', '.join(Kind)}"
-            )
-        self._planned.append(
+        self._answering.planned.append(
             Planned(
                 fault,
                 at,
                 at + lasting,
                 times,
                 skip,
-                None if to is None else Kind(to),
+                _kind(to),
                 about.id if isinstance(about, ScriptedJob) else about,
                 optional,
             )
@@ -242,7 +253,7 @@ class ScriptedServer:
             )
         if times is not None:
             check_count("times", times)
-        self._routes.append(Route(answer, method, path, times, optional))
+        self._answering.routes.append(Route(answer, method, path, times, optional))
 
     # --- what is given to the program under test ------------------------------------
 
@@ -276,7 +287,7 @@ class ScriptedServer:
 
     @property
     def polls(self) -> tuple[Exchange, ...]:
-        """The questions for the status of a job."""
+        """The questions for the status of one job."""
         return tuple(e for e in self._exchanges if e.kind is Kind.POLL)
 
     @property
@@ -287,7 +298,7 @@ class ScriptedServer:
     @property
     def open_exchanges(self) -> tuple[Exchange, ...]:
         """The requests that have no whole answer yet, and were not given up."""
-        return tuple(e for e in self._exchanges if e in self._open)
+        return tuple(self._open)
 
     @property
     def in_flight(self) -> int:
@@ -296,11 +307,12 @@ class ScriptedServer:
 
     def jobs(self) -> tuple[ScriptedJob, ...]:
         """All jobs, those that were submitted too."""
-        return tuple(map(ScriptedJob, self._records.values()))
+        return tuple(map(ScriptedJob, self._answering.records.values()))
 
     def timeline(self) -> str:
         """Write down what happened, a line for each request."""
-        turns = [turn for record in self._records.values() for turn in record.turns()]
+        jobs = self._answering.records.values()
+        turns = [turn for record in jobs for turn in record.turns()]
         return render(self._exchanges, turns)
 
     def check(self) -> None:
@@ -310,27 +322,28 @@ class ScriptedServer:
             ScriptNotFollowed: a step was never reached, a fault or a route met too few
                 requests, or nothing was scripted for a request.
         """
+        script, unmatched = self._answering, self._answering.unmatched
         missing = [
-            *filter(None, (record.missing() for record in self._records.values())),
-            *filter(None, (planned.missing for planned in self._planned)),
-            *filter(None, (route.missing for route in self._routes)),
+            *filter(None, (record.missing() for record in script.records.values())),
+            *filter(None, (planned.missing for planned in script.planned)),
+            *filter(None, (route.missing for route in script.routes)),
             *(
-                f"{script}, scripted for a submission that never came"
-                for script, optional in self._coming
-                if isinstance(script, Script) and not optional
+                f"{coming}, scripted for a submission that never came"
+                for coming, optional in script.coming
+                if isinstance(coming, Script) and not optional
             ),
         ]
         parts = []
         if missing:
             parts.append("never reached:\n" + "\n".join(f"  {m}" for m in missing))
-        if self._unmatched:
+        if unmatched:
             lines = "\n".join(
-                f"  {e.method} {e.target} at {e.at:g} s" for e in self._unmatched
+                f"  {e.method} {e.target} at {e.at:g} s" for e in unmatched
             )
             parts.append(f"nothing was scripted for:\n{lines}")
         if parts:
             parts.append(f"what happened:\n{self.timeline()}")
-            first = [*missing, *(f"{e.method} {e.target}" for e in self._unmatched)][0]
+            first = [*missing, *(f"{e.method} {e.target}" for e in unmatched)][0]
             head = f"the script was not followed: {first}"
             raise ScriptNotFollowed("\n".join([head, *parts]))
 
@@ -345,8 +358,9 @@ class ScriptedServer:
         below = url.removeprefix(self.url)
         target = below if below.startswith("/") else url
         exchange = Exchange(self._instants.now(), method, target, headers, url=url)
-        self._exchanges.append(exchange)
-        self._open.add(exchange)
+        if self._records:
+            self._exchanges.append(exchange)
+        self._open[exchange] = None
         try:
             yield exchange
         except BaseException as error:
@@ -358,7 +372,7 @@ class ScriptedServer:
     def end(self, exchange: Exchange) -> None:
         """Take in that an answer is whole, or was given up."""
         if exchange in self._open:
-            self._open.discard(exchange)
+            del self._open[exchange]
             exchange.ended_at = self._instants.now()
 
     def meet(self, exchange: Exchange) -> Fault | None:
@@ -368,199 +382,13 @@ class ScriptedServer:
             RuntimeError: the clock really takes its time, and must not.
         """
         self._require_virtual_time()
-        record = self._find(exchange)
-        if record is not None and exchange.kind is Kind.POLL:
-            record.polls.append(exchange)
-        for planned in self._planned:
-            if planned.strikes(exchange):
-                return planned.fault
-        return None
+        fault = self._answering.meet(exchange)
+        self.requests[exchange.kind] += 1
+        return fault
 
     async def answer(self, exchange: Exchange, fault: Fault | None) -> Reply:
-        """Say what comes back."""
-        record = self._records.get(exchange.job_id or "")
-        if fault is not None:
-            return self._spoil(fault, exchange, record)
-        reply = await self._own(exchange, record)
-        return self._right(exchange, record) if reply is None else reply
-
-    def _spoil(self, fault: Fault, exchange: Exchange, record: Record | None) -> Reply:
-        """Answer in a wrong way."""
-        if fault.of_results_only and record is not None:
-            record.renew_links()
-        right = partial(
-            self._right, exchange, record, heard=fault.is_heard, word=fault.word
-        )
-        return fault.spoil(right, wall(exchange.at))
-
-    async def _own(self, exchange: Exchange, record: Record | None) -> Reply | None:
-        """Answer as the test's own routes say, if one of them fits."""
-        for route in self._routes:
-            if route.fits(exchange):
-                answer = route.answer
-                own: Any = answer(exchange) if callable(answer) else answer
-                if inspect.isawaitable(own):
-                    own = await own
-                if isinstance(own, Fault):
-                    return self._spoil(own, exchange, record)
-                if not isinstance(own, Reply):
-                    raise ValueError(
-                        f"route(...) gave {shorten(own)}, which is not allowed: must be"
-                        " what respond(...) makes, or a fault"
-                    )
-                return own
-        return None
-
-    def _find(self, exchange: Exchange) -> Record | None:
-        """Say what a request is for, and find the job that it is about."""
-        path = exchange.path
-        if exchange.method == "GET" and path == "/status":
-            exchange.kind = Kind.POLL
-            first = next(iter(self._records.values()), None)
-            exchange.job_id = None if first is None else first.id
-            return first
-        if exchange.method == "POST" and path == _wire.COLLECTION:
-            exchange.kind = Kind.SUBMISSION
-            return None
-        by_word = self._status_path and self._status_path.fullmatch(path)
-        if by_word:
-            exchange.kind = Kind.POLL
-            exchange.job_id = unquote(by_word[1])
-        elif match := _JOB.fullmatch(path):
-            exchange.job_id = unquote(match[1])
-            kinds = {None: Kind.POLL, "/cancel": Kind.CANCEL}
-            kind = kinds.get(match[2], Kind.RESULT)
-            wanted = "POST" if kind is Kind.CANCEL else "GET"
-            if exchange.method == wanted:
-                exchange.kind = kind
-        return self._records.get(exchange.job_id or "")
-
-    def _right(
-        self,
-        exchange: Exchange,
-        record: Record | None,
-        *,
-        heard: bool = True,
-        word: str | None = None,
-    ) -> Reply:
-        """Answer as the wire says."""
-        if not self._may(exchange):
-            return _wire.problem(401, "unauthorized", "The API key is missing or wrong")
-        if exchange.kind is Kind.SUBMISSION:
-            return self._take_in(exchange)
-        if exchange.kind is Kind.OTHER:
-            self._unmatched.append(exchange)
-            return _wire.problem(404, "no-such-place", "There is nothing here")
-        if record is None:
-            self._unmatched.append(exchange)
-            return _wire.unknown_job(exchange.job_id or "")
-        match exchange.kind:
-            case Kind.CANCEL:
-                return record.cancel(exchange.at, hint=self._retry_after)
-            case Kind.RESULT:
-                return record.result(exchange)
-            case Kind.POLL:
-                return record.tell(
-                    exchange,
-                    by_word=self._is_by_word(exchange.path),
-                    heard=heard,
-                    word=word,
-                    hint=self._retry_after,
-                )
-            case never:
-                assert_never(never)
-
-    def _is_by_word(self, path: str) -> bool:
-        """Tell whether a path is one of the form without ids."""
-        own = self._status_path
-        return path == "/status" or (
-            own is not None and own.fullmatch(path) is not None
-        )
-
-    def _may(self, exchange: Exchange) -> bool:
-        if self._api_key is None or exchange.path == "/status":
-            return True
-        return exchange.headers.get("authorization") == f"Bearer {self._api_key}"
-
-    def _take_in(self, exchange: Exchange) -> Reply:
-        """Make a job of a submission, or give back the one that its key has made."""
-        try:
-            form = _wire.read_submission(exchange.headers, exchange.body)
-        except _wire.BadSubmission as bad:
-            return bad.reply
-        key = exchange.headers.get("idempotency-key", "").strip('"')
-        job_id, digest = self._keys.get(key, ("", form.digest))
-        if digest != form.digest:
-            return _wire.problem(
-                422,
-                "key-reused",
-                "The Idempotency-Key was used before",
-                "its payload was another one",
-            )
-        record = self._records.get(job_id)
-        if record is None:
-            if not self._coming:
-                self._unmatched.append(exchange)
-                return _wire.problem(
-                    503, "no-script", "Nothing is scripted", "call on_submit(job(...))"
-                )
-            script, optional = self._coming[0]
-            if isinstance(script, Script):
-                del self._coming[0]
-            record = self._make(
-                script,
-                submitted_at=exchange.at,
-                optional=optional,
-                video=form.video,
-                fields={
-                    name: form.fields.get(name)
-                    for name in ("target_language", "source_language")
-                },
-            )
-            if key:
-                self._keys[key] = (record.id, form.digest)
-            exchange.job_id = record.id
-            return record.submitted(hint=self._retry_after)
-        exchange.job_id = record.id
-        record.look(exchange.at)
-        return record.document(
-            exchange.at, status=202, hint=self._retry_after, location=True
-        )
-
-    def _make(
-        self,
-        script: JobScript | Drawn,
-        *,
-        submitted_at: float,
-        id: str | None = None,  # noqa: A002 - as in `add`
-        optional: bool = False,
-        video: bytes | None = None,
-        subtitles: bytes = b"WEBVTT\n",
-        fields: Mapping[str, Any] = MappingProxyType({}),
-    ) -> Record:
-        if isinstance(script, Drawn):
-            script = script.draw()
-        if not isinstance(script, Script):
-            raise ValueError(f"{_refusal(script)} or drawn(...)")
-        job_id = f"j{len(self._records) + 1}" if id is None else id
-        if not job_id or job_id in self._records:
-            raise ValueError(f"id={job_id!r} is not allowed: must be a new one")
-        for name, data in {"video": video, "subtitles": subtitles}.items():
-            if not isinstance(data, (bytes, type(None))):
-                raise ValueError(
-                    f"{name}={shorten(data)} is not allowed: must be bytes"
-                )
-        if video is None:
-            video = f"the video of {job_id}".encode()
-        record = self._records[job_id] = Record(
-            job_id,
-            script,
-            submitted_at=submitted_at,
-            fields=fields,
-            results={"video": video, "subtitles": subtitles},
-            optional=optional,
-        )
-        return record
+        """Say what comes back, when it does."""
+        return await self._answering.answer(exchange, fault)
 
     def _require_virtual_time(self) -> None:
         if self._only_virtual_time and not time_is_virtual():
@@ -570,8 +398,12 @@ class ScriptedServer:
             )
 
 
-def _refusal(script: object) -> str:
-    return f"script={shorten(script)} is not allowed: must be job(...)"
+def _kind(to: Kind | str | None) -> Kind | None:
+    if to is not None and to not in set(Kind):
+        raise ValueError(
+            f"to={shorten(to)} is not allowed: must be one of {', '.join(Kind)}"
+        )
+    return None if to is None else Kind(to)
 
 
 publish(ScriptedServer, by="vtrio.testing")

@@ -9,6 +9,7 @@ from enum import StrEnum
 from .._names import publish
 
 _MOST_LINES = 60
+_LONGEST_TARGET = 80
 _WORTH_TELLING = 0.001
 
 
@@ -16,6 +17,8 @@ class Kind(StrEnum):
     """What a request is for."""
 
     POLL = "poll"
+    BATCH = "batch"
+    FEED = "feed"
     SUBMISSION = "submission"
     CANCEL = "cancel"
     RESULT = "result"
@@ -34,8 +37,10 @@ class Exchange:
         headers: of the request; the names are in lower case.
         body: of the request.
         kind: what it is for.
-        job_id: the job that it is about, if any.
+        job_id: the job that it is about, if it is about one.
+        job_ids: the jobs that it names, where it asks for a list.
         outcome: what was answered, in words; None while nothing was.
+        status: of HTTP, once the head of an answer has come.
         ended_at: the instant at which the answer was whole, or given up.
         url: the whole address.
     """
@@ -47,7 +52,9 @@ class Exchange:
     body: bytes = field(repr=False, default=b"")
     kind: Kind = Kind.OTHER
     job_id: str | None = None
+    job_ids: tuple[str, ...] = ()
     outcome: str | None = None
+    status: int | None = None
     ended_at: float | None = None
     url: str = ""
 
@@ -60,7 +67,10 @@ class Exchange:
         came = self.outcome or "given up while it waited"
         took = 0.0 if self.ended_at is None else self.ended_at - self.at
         late = f"  (took {took:.3f} s)" if took >= _WORTH_TELLING else ""
-        return f"{self.at:12.3f}  {self.method:4} {self.target}  ->  {came}{late}"
+        target = self.target
+        if len(target) > _LONGEST_TARGET:  # a list of ids is told by the answer
+            target = f"{target[: _LONGEST_TARGET - 1]}…"
+        return f"{self.at:12.3f}  {self.method:4} {target}  ->  {came}{late}"
 
 
 class ScriptNotFollowed(AssertionError):

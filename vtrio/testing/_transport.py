@@ -52,6 +52,7 @@ class _Transport:
             exchange.outcome = str(reply)
             for piece in reply.before:
                 await patience.wait(piece)
+            exchange.status = reply.status
             patience.renew()
             length = reply.headers.get("content-length", "")
             body = _Body(

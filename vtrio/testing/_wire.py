@@ -6,17 +6,23 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from typing import Any
 
 from .._job import FINAL, JobStatus
+from ._instants import wall
 from ._replies import Reply, in_pieces, respond
 
 COLLECTION = "/v1/translations"
 _PROBLEMS = "urn:vtrio:problem:"
 _PRIVATE = {"cache-control": "private, no-cache"}
+_ABOUT_JOBS = {
+    "content-type": "application/json",
+    "vary": "Prefer, Authorization",
+    **_PRIVATE,
+}
+_WORD = re.compile(r"[A-Za-z0-9_]+")
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE)
 # What the form without ids can say; the rest of our words mean one of these there.
 _RESULT_WORDS = {"running": "pending", "cancelled": "error"}
@@ -51,37 +57,74 @@ def result_word(word: str) -> Reply:
     return replace(reply, told=told)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How an answer about jobs is given.
+
+    Attributes:
+        now: the instant of which it tells.
+        hint: whole seconds to ask to wait, where a job still runs.
+        cursor: that of the feed, read before the jobs are.
+        wait: for how many seconds at most it was held; None where it was not.
+    """
+
+    now: float
+    hint: int | None = None
+    cursor: str | None = None
+    wait: int | None = None
+
+    def headers(self, *, runs: bool) -> dict[str, str]:
+        """Return its headers; `runs` tells whether a job still does."""
+        headers = {}
+        if self.cursor is not None:
+            headers["events-cursor"] = self.cursor
+        if self.wait is not None:
+            headers["preference-applied"] = f"wait={self.wait}"
+        elif runs and self.hint is not None:
+            headers["retry-after"] = str(self.hint)
+        return headers
+
+
+@dataclass(slots=True)
 class Written:
-    """A job's document as it goes over the wire, with the headers that go with it."""
+    """A job's document as it goes over the wire."""
 
+    word: str
     body: bytes
-    headers: Mapping[str, str]
+    _etag: str = field(default="", init=False)
+
+    @property
+    def etag(self) -> str:
+        """Its strong `ETag`, which names the status where that is a plain word."""
+        if not self._etag:  # in a list it has none
+            word = self.word if _WORD.fullmatch(self.word) else "other"
+            self._etag = f'"{word}-{strong_etag(self.body)[1:]}'
+        return self._etag
 
 
-def write(members: Mapping[str, Any]) -> Written:
-    """Write a job's document."""
-    body = json.dumps(members).encode()
-    headers = {
-        "content-type": "application/json",
-        "content-length": str(len(body)),
-        "etag": strong_etag(body),
-        "vary": "Prefer, Authorization",
-        **_PRIVATE,
-    }
-    return Written(body, headers)
+def dump(document: Any) -> bytes:
+    """Write JSON."""
+    return json.dumps(document).encode()
 
 
-def document(
-    written: Written, word: str, *, headers: Mapping[str, str], status: int
+def about_jobs(
+    body: bytes, *, headers: Mapping[str, str], told: str, status: int = 200
 ) -> Reply:
-    """Answer with a job's document; what changes with every look is in the headers."""
+    """Answer about jobs; what changes with every look is in the headers."""
+    length = {"content-length": str(len(body))}
     return Reply(
         status=status,
-        headers={**written.headers, **headers},
-        body=(written.body,),
-        told=word,
+        headers={**_ABOUT_JOBS, **length, **headers},
+        body=(body,),
+        told=told,
     )
+
+
+def not_modified(reply: Reply) -> Reply:
+    """Answer that a document is the one which the client has."""
+    about_content = {"content-type", "content-length"}
+    headers = {k: v for k, v in reply.headers.items() if k not in about_content}
+    return replace(reply, status=304, headers=headers, body=())
 
 
 def problem(status: int, kind: str, title: str, detail: str = "") -> Reply:
@@ -185,10 +228,11 @@ def strong_etag(content: bytes) -> str:
     return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
-def instant(at: datetime) -> str:
+def instant_at(at: float | None) -> str | None:
     """Write an instant as RFC 3339 has it: UTC, with milliseconds."""
-    text = at.astimezone(UTC).isoformat(timespec="milliseconds")
-    return text.removesuffix("+00:00") + "Z"
+    if at is None:
+        return None
+    return f"{wall(at).isoformat(timespec='milliseconds')[:-6]}Z"  # +00:00 is left out
 
 
 def default_error() -> dict[str, Any]:

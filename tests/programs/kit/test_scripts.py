@@ -67,7 +67,7 @@ def test_another_word_must_be_one() -> None:
 
 def test_the_kind_of_a_fault_is_checked() -> None:
     """The message says which there are."""
-    kinds = "to='polls' is not allowed: must be one of poll, submission, cancel, resul"
+    kinds = "to='polls' is not allowed: must be one of poll, batch, feed, submiss"
     with pytest.raises(ValueError, match=kinds):
         ScriptedServer().fault(refused(), to="polls")
 
