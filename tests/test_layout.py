@@ -21,12 +21,24 @@ HOMES = {
             "_lazy",
             "_names",
         ),
-        *("_receipt", "_session", "_source", "_version", "schedules"),
+        *("_ladder", "_outcomes", "_receipt", "_session", "_source", "_stalls"),
+        *("_token", "_version", "schedules"),
     ),
-    "engine": ("_callbacks", "_poller", "_runs", "_threads", "_watching"),
+    "engine": (
+        *(
+            "_bell",
+            "_callbacks",
+            "_fleet",
+            "_governor",
+            "_listening",
+            "_poller",
+            "_runs",
+        ),
+        *("_scopes", "_threads", "_watch", "_watching"),
+    ),
     "edges": ("_download", "_history_file", "_videos", "sources"),
     "programs": (
-        *("__main__", "_connections", "_learning", "cli", "client", "server"),
+        *("__main__", "_connections", "_learning", "_many", "cli", "client", "server"),
         "testing",  # its server makes clients, as a program does
     ),
 }

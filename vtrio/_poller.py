@@ -76,10 +76,15 @@ async def _ask(
         return None, session.failed(outcome, asked_at=asked_at, now=now, roll=roll)
     known = len(session.unknown_words)
     instruction = session.answered(outcome, asked_at=asked_at, now=now, roll=roll)
+    warn_of_unknown_words(session, known)
+    return session.last, instruction
+
+
+def warn_of_unknown_words(session: Session, known: int) -> None:
+    """Report the status words beyond those that were known, once a wait."""
     for word in session.unknown_words[known:]:
         _log.warning(
             'unknown-status job=%r status=%r: taken for "still running"',
             session.job_id,
             word,
         )
-    return session.last, instruction

@@ -139,6 +139,7 @@ class Session:
         "job_id",
         "key",
         "limits",
+        "told_by",
         "verdict",
     )
 
@@ -186,6 +187,8 @@ class Session:
         self._give_up_at = math.inf if limit is None else started_at + limit
         if last is not None and last.seen is not None and not last.is_final:
             self._start_from(last.seen)
+        self.told_by = "single"
+        """By what the latest answer came; see `Receipt`."""
         self.verdict: Deliver | Stop | None = None
         """How the wait ended, once it has."""
 
@@ -259,6 +262,14 @@ class Session:
         self._errors = _remember(self._errors, str(error))
         return self._pause(roll=roll, now=now, since=now, hint=error.hint)
 
+    def told(self, job: Job) -> None:
+        """Take in what somebody else has heard of the job: it has not ended."""
+        self._last = job
+
+    def interval(self, *, now: float, roll: float) -> float:
+        """Return how long the schedule would wait from now on; nothing is noted."""
+        return self._delay(roll=roll, now=now, hint=None)
+
     def expired(self, *, now: float) -> Stop:
         """Say how the wait ends, now that its deadline has passed."""
         seen = (
@@ -266,20 +277,24 @@ class Session:
             if self._last
             else "it never answered"
         )
-        if self._silent_at < self._give_up_at:
-            return self._stop(
-                NoAnswer(
-                    f"{self._what} has not answered for {self.limits.max_silence:g} s"
-                    f" ({self._errors[-1] if self._errors else 'no error either'});"
-                    " check that the server is there, then wait again"
-                ),
-                now,
-            )
+        if self.limits.max_silence is not None and self._silent_at < self._give_up_at:
+            return self.silent(self.limits.max_silence, now=now)
         return self._stop(
             WaitTimeout(
                 f"{self._what} was not finished after max_wait_time="
                 f"{self.limits.max_wait_time:g} s and {self._polls} polls ({seen});"
                 " wait again to go on"
+            ),
+            now,
+        )
+
+    def silent(self, seconds: float, *, now: float, error: str | None = None) -> Stop:
+        """Say how the wait ends, now that nothing has answered for so many seconds."""
+        told = error or (self._errors[-1] if self._errors else "no error either")
+        return self._stop(
+            NoAnswer(
+                f"{self._what} has not answered for {seconds:g} s ({told}); check that"
+                " the server is there, then wait again"
             ),
             now,
         )
@@ -297,6 +312,7 @@ class Session:
             lag=self._lag,
             lag_bounds=self._lag_bounds,
             unknown_words=self._unknown_words,
+            told_by=self.told_by,
         )
 
     @property
@@ -305,6 +321,10 @@ class Session:
         if self._work is not None or self._last is None:
             return self._work
         return self._last.media_seconds
+
+    def age(self, *, now: float) -> float | None:
+        """Return how old the job is, in seconds, where that is known."""
+        return None if self._submitted_at is None else now - self._submitted_at
 
     @property
     def running_age(self) -> float | None:
@@ -403,12 +423,7 @@ class Session:
         attempts = self.limits.max_attempts
         if attempts is not None and self._polls >= attempts:
             return self._out_of_attempts(now)
-        delay = self._schedule.delay(self._state(roll=roll, now=since, hint=hint))
-        if not 0 <= delay < math.inf:
-            raise ValueError(
-                f"{shorten(self._schedule)} asked for a delay of {delay!r} s: must be"
-                " a finite number of at least 0"
-            )
+        delay = self._delay(roll=roll, now=since, hint=hint)
         reason = DelayReason.SCHEDULE
         if hint is not None and min(hint, LONGEST_HINT) > delay:
             delay, reason = min(hint, LONGEST_HINT), DelayReason.HINT
@@ -417,6 +432,15 @@ class Session:
         until = min(due_at, self.deadline)
         self._delays = _remember(self._delays, Delay(until - now, reason))
         return Ask(due_at, reason)
+
+    def _delay(self, *, roll: float, now: float, hint: float | None) -> float:
+        delay = self._schedule.delay(self._state(roll=roll, now=now, hint=hint))
+        if not 0 <= delay < math.inf:
+            raise ValueError(
+                f"{shorten(self._schedule)} asked for a delay of {delay!r} s: must be"
+                " a finite number of at least 0"
+            )
+        return delay
 
     def _fit_before_the_deadline(
         self, due_at: float, reason: DelayReason, *, now: float
