@@ -8,7 +8,7 @@ writes no log, so that every rule of waiting can be tested as arithmetic.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ._checks import check_count, check_number, shorten
@@ -235,9 +235,13 @@ class Session:
         self._failures_in_a_row = 0
         if self._submitted_at is None and answer.age is not None:
             self._submitted_at = now - answer.age
-        if answer.age is None and self._submitted_at is not None:
-            answer = replace(answer, age=now - self._submitted_at)
-        job = self._last = sighted(answer, asked_at=asked_at, now=now, run=self._run)
+        job = self._last = sighted(
+            answer,
+            asked_at=asked_at,
+            now=now,
+            run=self._run,
+            age=self.age(now=now),
+        )
         word = job.unknown_word
         room = len(self._unknown_words) < MOST_UNKNOWN_WORDS
         if word is not None and room and word not in self._unknown_words:
@@ -398,7 +402,7 @@ class Session:
         """Say after and until which age the job ended, as well as can be known."""
         cancelled = answer.job.status is JobStatus.CANCELLED
         until = None if self._submitted_at is None else now - self._submitted_at
-        told = _told_duration(answer)
+        told = _told_duration(answer, until if answer.age is None else answer.age)
         if told is not None and (until is None or told <= until):
             # A job that was cancelled would have lasted longer.
             return told, None if cancelled else told
@@ -497,7 +501,8 @@ class Session:
 
     def _conclude(self, job: Job, now: float) -> Deliver | Stop:
         if job.status is JobStatus.COMPLETED:
-            self.verdict = Deliver(replace(job, receipt=self.receipt(now=now)))
+            receipt = self.receipt(now=now)
+            self.verdict = Deliver(job._with(job.seen, receipt))  # noqa: SLF001 - likewise
             return self.verdict
         return self._stop(_ending(job, self._what), now)
 
@@ -519,10 +524,10 @@ def _remember(what: list[_T] | None, latest: _T) -> list[_T]:
     return what
 
 
-def _told_duration(answer: Answer) -> float | None:
+def _told_duration(answer: Answer, age: float | None) -> float | None:
     """Return the job's duration by the server's own times, where it tells enough."""
-    if answer.age is not None and answer.ended_ago is not None:
-        return max(0.0, answer.age - answer.ended_ago)
+    if age is not None and answer.ended_ago is not None:
+        return max(0.0, age - answer.ended_ago)
     created, finished = answer.job.created_at, answer.job.finished_at
     if created is None or finished is None or finished < created:
         return None
