@@ -29,7 +29,7 @@ from ._outcomes import FleetStatistics, JobUpdate, Outcome
 from ._runs import of_this_run, require_trio, this_run
 from ._scopes import beside
 from ._session import Limits, Session
-from ._stalls import Phase, PhaseTimes
+from ._stalls import JobPhase, PhaseTimes
 from ._token import LeftJob, WaitToken, make_token, read_token
 from ._watch import Manner, Watch
 from .schedules import Learned, Schedule
@@ -60,7 +60,7 @@ class _Terms:
     max_wait_time: float | None
     max_total_time: float | None
     max_silence: float | None
-    budgets: Mapping[Phase, float]
+    budgets: Mapping[JobPhase, float]
     on_exit: OnExit
     transport: Transport
     key: str
@@ -473,7 +473,7 @@ def _check_terms(
                 f"{name}={shorten(value)} is not allowed: must be one of"
                 f" {', '.join(map(repr, allowed))}"
             )
-    budgets = {Phase.QUEUE: max_queue_time, Phase.RUN: max_run_time}
+    budgets = {JobPhase.QUEUE: max_queue_time, JobPhase.RUN: max_run_time}
     return _Terms(
         max_wait_time=max_wait_time,
         max_total_time=max_total_time,

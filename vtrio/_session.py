@@ -261,10 +261,14 @@ class Session:
         if isinstance(error, Refused) and not self._may_not_be_there_yet(error, now):
             return self._stop(error, now)
         self._answered = False
-        self._failures += 1
         self._failures_in_a_row += 1
-        self._errors = _remember(self._errors, str(error))
+        self.missed(error)
         return self._pause(roll=roll, now=now, since=now, hint=error.hint)
+
+    def missed(self, error: RemoteError) -> None:
+        """Take in a poll of many that failed, for which another way is tried at once."""
+        self._failures += 1
+        self._errors = _remember(self._errors, str(error))
 
     def told(self, job: Job) -> None:
         """Take in what somebody else has heard of the job: it has not ended."""

@@ -37,7 +37,7 @@ class Allowance:
         self._filled_at = now
         self._tokens = float(burst)
         if before is not None:
-            self._tokens = min(self._burst, before._fill(now))
+            self._tokens = min(self._burst, before._fill(now))  # noqa: SLF001 - one of its own
 
     def lets_through(self, now: float) -> bool:
         """Take in a request, and tell whether it is within what is allowed."""
