@@ -37,16 +37,17 @@ class Allowance:
         self._filled_at = now
         self._tokens = float(burst)
         if before is not None:
-            self._tokens = min(self._burst, before._fill(now))  # noqa: SLF001 - one of its own
+            self._tokens = min(self._burst, before.fill(now))
 
     def lets_through(self, now: float) -> bool:
         """Take in a request, and tell whether it is within what is allowed."""
-        if self._fill(now) < 1 - _ROUNDING:
+        if self.fill(now) < 1 - _ROUNDING:
             return False
         self._tokens = max(0.0, self._tokens - 1)
         return True
 
-    def _fill(self, now: float) -> float:
+    def fill(self, now: float) -> float:
+        """Take in what has come by an instant, and return what there is then."""
         come = self._rate * (now - self._filled_at)
         self._tokens = min(self._burst, self._tokens + come)
         self._filled_at = now

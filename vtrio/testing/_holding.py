@@ -49,7 +49,8 @@ class Holding:
 
     def cut(self, kind: Kind | None, fault: Fault) -> int:
         """End all that are held, or those of a kind; return how many these were."""
-        cut = [h for h in self._held if kind in {None, h.exchange.kind}]
+        of_kind = [h for h in self._held if kind in {None, h.exchange.kind}]
+        cut = [held for held in of_kind if held.cut is None]
         for held in cut:
             held.cut = fault
             held.woken.set()
