@@ -237,7 +237,7 @@ class Watch:
             except RemoteError as error:
                 outcome = error
             if isinstance(outcome, RemoteError):
-                await self._missed(entries, rung, outcome, asked_at)
+                self._missed(entries, rung, outcome, asked_at)
             elif outcome is not None:
                 await self.take_in(entries, outcome, rung, asked_at)
         finally:
@@ -314,7 +314,7 @@ class Watch:
             self._news.ring()
         self.due.ring()
 
-    async def _missed(
+    def _missed(
         self,
         entries: Sequence[Entry],
         rung: Rung,
@@ -323,32 +323,30 @@ class Watch:
     ) -> None:
         """Take in that a request brought nothing."""
         now = trio.current_time()
-        if rung is Rung.BATCH and is_absent(error):
+        is_transient = isinstance(error, TransientError) and error.status_code != 429
+        if is_transient:
+            self._latest_error = str(error)
+        if rung is Rung.BATCH and (is_transient or is_absent(error)):
             # It is no job's fault: they are asked about at once, in another way.
-            if error.status_code in _TOO_LONG and self.most_ids > _FEWEST_IDS:
-                self.most_ids //= 2
-            else:
-                self.ladder.failed(rung, now=now, absent=True)
+            self._give_up_lists(error, now)
             for entry in entries:
+                if not entry.is_over:
+                    entry.session.missed(error)
                 self.fleet.put_back(entry, now)
             return
-        if isinstance(error, TransientError) and error.status_code != 429:
-            self._latest_error = str(error)
-            if rung is Rung.BATCH:
-                # Likewise; if the rung below fails too, their schedules are asked.
-                self.ladder.failed(rung, now=now)
-                for entry in entries:
-                    if not entry.is_over:
-                        entry.session.missed(error)
-                    self.fleet.put_back(entry, now)
-                return
+        if is_transient:
             self._note_failure(error, now)
         everybody = isinstance(error, Unauthorized) and rung is Rung.BATCH
         for entry in list(self.fleet.entries.values()) if everybody else entries:
             if not entry.is_over:
                 self._fail(entry, error, asked_at, now)
-        if self.fleet.news:
-            self._news.ring()
+        self.told()
+
+    def _give_up_lists(self, error: RemoteError, now: float) -> None:
+        if error.status_code in _TOO_LONG and self.most_ids > _FEWEST_IDS:
+            self.most_ids //= 2
+        else:
+            self.ladder.failed(Rung.BATCH, now=now, absent=is_absent(error))
 
     def _fail(
         self, entry: Entry, error: RemoteError, asked_at: float, now: float
