@@ -12,8 +12,9 @@ The suites need pytest; those of sources and servers pytest-trio as well.
 
 from __future__ import annotations
 
+from ._remote import SourceUnderTest
 from ._schedules import ScheduleContract
-from ._sources import SourceContract, SourceUnderTest
+from ._sources import SourceContract
 from ._wire import ServerUnderTest, WireContract
 
 __all__ = [
