@@ -12,18 +12,21 @@ ROOT = Path(__file__).parent.parent / "vtrio"
 RINGS = ("rules", "engine", "edges", "programs")
 HOMES = {
     "rules": (
-        *(
-            "_arguments",
-            "_checks",
-            "_distributions",
-            "_errors",
-            "_job",
-            "_lazy",
-            "_names",
-        ),
+        *("_allowance", "_arguments", "_checks", "_counts", "_distributions"),
+        *("_errors", "_job", "_lazy", "_names", "_outage", "_pace"),
         *("_receipt", "_session", "_source", "_version", "schedules"),
     ),
-    "engine": ("_callbacks", "_poller", "_runs", "_threads", "_watching"),
+    "engine": (
+        *(
+            "_callbacks",
+            "_governor",
+            "_poller",
+            "_runs",
+            "_threads",
+            "_turns",
+            "_watching",
+        ),
+    ),
     "edges": ("_download", "_history_file", "_videos", "sources"),
     "programs": (
         *("__main__", "_connections", "_learning", "cli", "client", "server"),
