@@ -27,7 +27,7 @@ from ._poller import warn_of_unknown_words
 from ._receipt import DelayReason
 from ._session import Ask, Deliver, Instruction, Session, Stop
 from ._source import Answer, Change
-from ._stalls import Phase, PhaseTimes, Stall
+from ._stalls import JobPhase, PhaseTimes, Stall
 from ._watching import wait_began, wait_ended
 
 # Seconds after which a job that is told of is looked at all the same.
@@ -91,7 +91,7 @@ class Entry:
         self.epoch = -1
         self.looked_at = -1.0  # when the question was asked that was answered last
         self.word: str | None = None  # the status that was told last
-        self.phase: Phase | None = None
+        self.phase: JobPhase | None = None
         self.since = 0.0  # when the phase began, as far as is known
 
     def __repr__(self) -> str:
@@ -118,7 +118,7 @@ class Fleet:
         open_session: Callable[[Job | str], Session],
         open_lesson: Callable[[Session], Lesson],
         times: PhaseTimes,
-        budgets: Mapping[Phase, float],
+        budgets: Mapping[JobPhase, float],
         rng: random.Random,
         spread: float,
         tells_changes: bool,
@@ -140,7 +140,9 @@ class Fleet:
         self._urgent: deque[Entry] = deque()
         self._numbers = 0
         # Nearly in the order in which they began.
-        self._phases: dict[Phase, dict[Entry, None]] = {phase: {} for phase in Phase}
+        self._phases: dict[JobPhase, dict[Entry, None]] = {
+            phase: {} for phase in JobPhase
+        }
         # What the feed told of others; and since when what it told is known.
         self._strangers: OrderedDict[str, Change] = OrderedDict()
         self._known_since = float("inf")
@@ -163,7 +165,6 @@ class Fleet:
             self._numbers += 1
             place = (session.deadline, self._numbers, entry)
             heapq.heappush(self._deadlines, place)
-        instruction = session.begin(now=now, roll=self._rng.random())
         last = session.last
         if last is not None:
             entry.word = last.word
@@ -176,7 +177,12 @@ class Fleet:
                 self._enter_phase(
                     entry, now - age if last.status is JobStatus.PENDING else now
                 )
-        self._obey(entry, instruction, now)
+        if self._needs_plan(entry) or last is None or last.is_final:
+            roll = self._rng.random()
+            self._obey(entry, session.begin(now=now, roll=roll), now)
+        else:
+            session.park()
+            self._park(entry, now)
         missed = self._strangers.pop(job_id, None)
         if missed is not None and job_id in self.entries:
             self.changed(missed)
@@ -295,11 +301,20 @@ class Fleet:
         """Tell whether a job's changes are being told."""
         return self.is_told and entry.epoch == self.epoch
 
-    def spread(self, now: float) -> Iterator[None]:
+    def shortest_interval(self, now: float) -> float:
+        """Return how long the schedule would wait, of the oldest job and the newest."""
+        ends = (iter(self.entries.values()), reversed(self.entries.values()))
+        some = [next(end).session for end in ends if self.entries]
+        return min(
+            (session.interval(now=now, roll=0.5) for session in some),
+            default=float("inf"),
+        )
+
+    def spread(self, now: float, *, spent: float) -> Iterator[None]:
         """Have those asked about again who were put off or had to wait, one at a time.
 
-        Each at a random instant of its schedule's interval: together they would be a
-        herd, and none is later than if it had just been asked about.
+        Each at a random instant of its schedule's interval, `spent` seconds of which are
+        over: together they would be a herd, and none is later than the schedule allows.
         """
         for entry in list(self.entries.values()):
             yield
@@ -308,7 +323,8 @@ class Fleet:
             at = entry.planned_at
             if at <= now:
                 roll = self._rng.random()
-                at = now + roll * entry.session.interval(now=now, roll=0.5)
+                interval = entry.session.interval(now=now, roll=0.5)
+                at = now + roll * max(0.0, interval - spent)
             self._push(entry, at, now)
 
     def _may_be_put_off(self, entry: Entry, now: float) -> bool:
@@ -317,6 +333,16 @@ class Fleet:
             and not entry.is_exact
             and entry.looked_at + SWEEP > now
         )
+
+    def _needs_plan(self, entry: Entry) -> bool:
+        """Tell whether a job has to be asked about at an instant of its own."""
+        return not self.is_told_of(entry) or entry.session.deadline < float("inf")
+
+    def _park(self, entry: Entry, now: float) -> None:
+        """Leave a job to what is told, and to the sweep."""
+        entry.planned_at = -float("inf")
+        entry.is_exact = False
+        self._push(entry, now + SWEEP * (0.5 + self._rng.random()), now)
 
     def _push(self, entry: Entry, due_at: float, now: float) -> None:
         self._numbers += 1
@@ -332,6 +358,9 @@ class Fleet:
     def _obey(self, entry: Entry, instruction: Instruction, now: float) -> None:
         if not isinstance(instruction, Ask):
             self._finish(entry, instruction)
+            return
+        if instruction.at == float("inf") and entry.session.deadline == instruction.at:
+            self._park(entry, now)
             return
         at = entry.planned_at = instruction.at
         entry.is_exact = instruction.reason in _EXACT
@@ -380,8 +409,9 @@ class Fleet:
             entry.epoch = self.epoch
         session.told_by = told_by
         known = len(session.unknown_words)
+        plans = self._needs_plan(entry)
         instruction = session.answered(
-            answer, asked_at=asked_at, now=now, roll=self._rng.random()
+            answer, asked_at=asked_at, now=now, roll=self._rng.random(), plans=plans
         )
         warn_of_unknown_words(session, known)
         job = session.last
@@ -471,7 +501,7 @@ class Fleet:
         return look_at
 
     def _report(
-        self, entry: Entry, phase: Phase, seconds: float, budget: float
+        self, entry: Entry, phase: JobPhase, seconds: float, budget: float
     ) -> None:
         session = entry.session
         self.stalled_jobs += 1
@@ -487,7 +517,7 @@ class Fleet:
         )
 
     def _enter_phase(self, entry: Entry, since: float) -> None:
-        phase = Phase.QUEUE if entry.word == JobStatus.PENDING else Phase.RUN
+        phase = JobPhase.QUEUE if entry.word == JobStatus.PENDING else JobPhase.RUN
         if phase is not entry.phase:
             self._leave_phase(entry)
             entry.phase = phase

@@ -11,12 +11,11 @@ from ._errors import (
     CursorExpired,
     RemoteError,
     RequestTimedOut,
-    TransientError,
     Unauthorized,
     Unreachable,
 )
 from ._fleet import Entry
-from ._ladder import GRACE, Rung, is_absent
+from ._ladder import FIRST_HOLD, GRACE, Rung, is_absent
 from ._source import Answers, Changes, FeedSource
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ _GATHER_EACH = 0.001
 _LONGEST_GATHER = 0.1
 # A server that says that it holds and does not must not be asked in a circle.
 _MOST_IDLE = 3
+# Seconds for which the schedule's interval is taken to be the same.
+_JUDGED_FOR = 5.0
 # A page that is as long as this is probably followed by another one.
 _LONG_PAGE = 500
 
@@ -48,8 +49,14 @@ class Listener:
         # From when on a look at a job is newer than the cursor.
         self._covers_from = 0.0 if cursor is not None else float("inf")
         self._catching_up = cursor is not None
+        # Without a cursor it waits for the first answer, which has one nearly always.
+        self._needs_cursor = True
         self._idle = 0
         self._broke_off = False
+        self._heard_at = trio.current_time()
+        # What the schedule underneath would wait, and when that was asked.
+        self._interval = 0.0
+        self._judged_at = -float("inf")
 
     async def listen(self) -> None:
         """Listen on the best rung that works, for as long as nobody cancels it."""
@@ -68,13 +75,24 @@ class Listener:
 
         Returns whether what happens to its jobs from here on will be told.
         """
-        if self.cursor is None and cursor is not None:
-            self.cursor = cursor
-            self._covers_from = now
-            self._watch.fleet.begin_epoch(now)
+        if self.cursor is None:
+            self._needs_cursor = cursor is not None
             self.bell.ring()
+        if self.cursor is None and cursor is not None:
+            self._begin(cursor, now)
             return True
         return self.cursor is not None and asked_at >= self._covers_from
+
+    def _begin(self, cursor: str, now: float) -> None:
+        self.cursor = cursor
+        self._covers_from = now
+        self._watch.fleet.begin_epoch(now)
+        self.trust(now)
+
+    def trust(self, now: float) -> None:
+        """Rely on the feed before it has told anything: it soon will, or be left."""
+        if self._watch.ladder.may_use(Rung.FEED, now):
+            self._watch.fleet.is_told = True
 
     def _choose(self, now: float) -> tuple[Rung | None, float]:
         """Return the rung to listen on; or None, and when to look again."""
@@ -84,8 +102,8 @@ class Listener:
             return None, look_at  # it rings when that is over
         if Rung.FEED in ladder.rungs:
             if ladder.may_use(Rung.FEED, now):
-                # Without a cursor it waits for the first answer, which has one.
-                return (None if self.cursor is None else Rung.FEED), look_at
+                waits = self.cursor is None and self._needs_cursor
+                return (None if waits else Rung.FEED), look_at
             look_at = ladder.rests_until(Rung.FEED)
         if Rung.HELD in ladder.rungs:
             if not ladder.may_use(Rung.HELD, now):
@@ -97,9 +115,14 @@ class Listener:
     async def _hear(self, rung: Rung) -> int:
         """Ask once on a rung; return how many changes that has told."""
         watch, ladder = self._watch, self._watch.ladder
-        hold = ladder.hold(rung)
+        now = trio.current_time()
+        # A rung that falls silent must not cost more than the schedule underneath.
+        if now >= self._judged_at + _JUDGED_FOR:
+            self._judged_at = now
+            self._interval = watch.fleet.shortest_interval(now)
+        hold = min(ladder.hold(rung), max(FIRST_HOLD, self._interval - GRACE))
         if rung is Rung.HELD and Rung.FEED in ladder.rungs:
-            rest = ladder.rests_until(Rung.FEED) - trio.current_time()
+            rest = ladder.rests_until(Rung.FEED) - now
             hold = min(hold, max(1.0, rest))
         asked_at = trio.current_time()
         error: RemoteError | None = None
@@ -130,6 +153,7 @@ class Listener:
             await self._step_down()
             return told
         self._broke_off = False
+        self._heard_at = trio.current_time()
         ladder.worked(rung, waited=waited and not told)
         watch.fleet.is_told = True
         return told
@@ -160,6 +184,9 @@ class Listener:
             )
         for change in answer.changes:
             fleet.changed(change, is_old=self._catching_up)
+        if self.cursor is None:
+            # What was told is from any time: only from here on it is without a gap.
+            self._begin(answer.next, trio.current_time())
         self.cursor = answer.next
         if len(answer.changes) < _LONG_PAGE:
             self._catching_up = False
@@ -181,17 +208,17 @@ class Listener:
         )
         if is_expired:
             self.cursor = None
+            self._needs_cursor = True
             self._covers_from = float("inf")
         watch.ladder.failed(rung, now=now, absent=absent)
-        if isinstance(error, TransientError) and error.status_code != 429:
-            watch.note_failure(error)
         await self._step_down()
 
     async def _step_down(self) -> None:
         """Have those asked about who were told of."""
         self._catching_up = True
         self._watch.fleet.is_told = False
-        await self._watch.spread()
+        spent = trio.current_time() - self._heard_at
+        await self._watch.spread(spent=spent)
 
     async def _pause(self, until: float) -> None:
         with trio.move_on_at(until):

@@ -25,7 +25,7 @@ async def beside(
 
             async def run() -> None:
                 with scope:
-                    await background()
+                    await _unwrapped(background)
 
             nursery.start_soon(run, name=name)
             try:
@@ -40,10 +40,23 @@ async def beside(
         raise alone
 
 
+async def _unwrapped(background: Callable[[], Awaitable[None]]) -> None:
+    """Run what has nurseries of its own, whose errors nobody should have to unpack."""
+    alone: BaseException | None = None
+    try:
+        await background()
+    except BaseExceptionGroup as group:
+        alone = _only(group)
+        while isinstance(alone, BaseExceptionGroup) and len(alone.exceptions) == 1:
+            alone = alone.exceptions[0]
+        if alone is None:
+            raise
+    if alone is not None:
+        raise alone
+
+
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
-    """Return what a group is about, if that is one thing."""
+    """Return what a nursery's group is about, if that is one thing."""
     _, real = group.split(trio.Cancelled)
-    left: BaseException = group if real is None else real
-    while isinstance(left, BaseExceptionGroup) and len(left.exceptions) == 1:
-        left = left.exceptions[0]
-    return None if isinstance(left, BaseExceptionGroup) else left
+    kept = group if real is None else real
+    return kept.exceptions[0] if len(kept.exceptions) == 1 else None

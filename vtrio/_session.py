@@ -8,7 +8,7 @@ writes no log, so that every rule of waiting can be tested as arithmetic.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ._checks import check_count, check_number, shorten
@@ -220,6 +220,12 @@ class Session:
         self._answer_times = (seen.took,)
         return self._pause(roll=roll, now=now, since=seen.at, hint=seen.retry_after)
 
+    def park(self) -> None:
+        """Begin without a plan: somebody tells what happens to the job."""
+        if self._last is not None and self._last.seen is not None:
+            self._answers = 1
+            self._answer_times = (self._last.seen.took,)
+
     def asking(self, *, now: float) -> None:
         """Take in that a poll is about to be made; it counts, whatever comes of it."""
         self._polls += 1
@@ -227,17 +233,27 @@ class Session:
             self._unanswered_at = now
 
     def answered(
-        self, answer: Answer, *, asked_at: float, now: float, roll: float
+        self,
+        answer: Answer,
+        *,
+        asked_at: float,
+        now: float,
+        roll: float,
+        plans: bool = True,
     ) -> Instruction:
-        """Take in a good answer."""
+        """Take in a good answer; without plans nobody will ask of themselves."""
         self._count_answer(asked_at, now, size=answer.size, answered=True)
         self._answered = True
         self._failures_in_a_row = 0
         if self._submitted_at is None and answer.age is not None:
             self._submitted_at = now - answer.age
-        if answer.age is None and self._submitted_at is not None:
-            answer = replace(answer, age=now - self._submitted_at)
-        job = self._last = sighted(answer, asked_at=asked_at, now=now, run=self._run)
+        job = self._last = sighted(
+            answer,
+            asked_at=asked_at,
+            now=now,
+            run=self._run,
+            age=self.age(now=now),
+        )
         word = job.unknown_word
         room = len(self._unknown_words) < MOST_UNKNOWN_WORDS
         if word is not None and room and word not in self._unknown_words:
@@ -246,6 +262,8 @@ class Session:
             self._note_end(answer, now)
             return self._conclude(job, now)
         self._running_at = asked_at
+        if not plans:
+            return Ask(math.inf)
         return self._pause(roll=roll, now=now, since=now, hint=answer.hint)
 
     def failed(
@@ -257,10 +275,14 @@ class Session:
         if isinstance(error, Refused) and not self._may_not_be_there_yet(error, now):
             return self._stop(error, now)
         self._answered = False
-        self._failures += 1
         self._failures_in_a_row += 1
-        self._errors = _remember(self._errors, str(error))
+        self.missed(error)
         return self._pause(roll=roll, now=now, since=now, hint=error.hint)
+
+    def missed(self, error: RemoteError) -> None:
+        """Take in a poll of many that failed, for which another way is tried at once."""
+        self._failures += 1
+        self._errors = _remember(self._errors, str(error))
 
     def told(self, job: Job) -> None:
         """Take in what somebody else has heard of the job: it has not ended."""
@@ -398,7 +420,7 @@ class Session:
         """Say after and until which age the job ended, as well as can be known."""
         cancelled = answer.job.status is JobStatus.CANCELLED
         until = None if self._submitted_at is None else now - self._submitted_at
-        told = _told_duration(answer)
+        told = _told_duration(answer, until if answer.age is None else answer.age)
         if told is not None and (until is None or told <= until):
             # A job that was cancelled would have lasted longer.
             return told, None if cancelled else told
@@ -497,7 +519,8 @@ class Session:
 
     def _conclude(self, job: Job, now: float) -> Deliver | Stop:
         if job.status is JobStatus.COMPLETED:
-            self.verdict = Deliver(replace(job, receipt=self.receipt(now=now)))
+            receipt = self.receipt(now=now)
+            self.verdict = Deliver(job._with(job.seen, receipt))  # noqa: SLF001 - likewise
             return self.verdict
         return self._stop(_ending(job, self._what), now)
 
@@ -519,10 +542,10 @@ def _remember(what: list[_T] | None, latest: _T) -> list[_T]:
     return what
 
 
-def _told_duration(answer: Answer) -> float | None:
+def _told_duration(answer: Answer, age: float | None) -> float | None:
     """Return the job's duration by the server's own times, where it tells enough."""
-    if answer.age is not None and answer.ended_ago is not None:
-        return max(0.0, answer.age - answer.ended_ago)
+    if age is not None and answer.ended_ago is not None:
+        return max(0.0, age - answer.ended_ago)
     created, finished = answer.job.created_at, answer.job.finished_at
     if created is None or finished is None or finished < created:
         return None

@@ -25,7 +25,7 @@ _LEAST_RATIO = 1.5
 _LEAST_BUDGET = 10.0
 
 
-class Phase(StrEnum):
+class JobPhase(StrEnum):
     """What a job was doing for too long."""
 
     QUEUE = "queue"
@@ -46,7 +46,7 @@ class Stall:
 
     job_id: str
     job: Job | None
-    phase: Phase
+    phase: JobPhase
     seconds: float
     budget: float
 
@@ -55,7 +55,7 @@ class PhaseTimes:
     """How long the latest jobs of a class took, in the queue and at work."""
 
     def __init__(self) -> None:
-        self._times = {phase: _Times() for phase in Phase}
+        self._times = {phase: _Times() for phase in JobPhase}
 
     def note(self, job: Job) -> None:
         """Take in a job that has ended, as far as the server tells its times.
@@ -66,15 +66,17 @@ class PhaseTimes:
         began, ended = job.started_at, job.finished_at
         if began is None:
             return
-        self._note(Phase.QUEUE, job.created_at, began)
+        self._note(JobPhase.QUEUE, job.created_at, began)
         if job.status is JobStatus.COMPLETED:
-            self._note(Phase.RUN, began, ended)
+            self._note(JobPhase.RUN, began, ended)
 
-    def budget(self, phase: Phase) -> float | None:
+    def budget(self, phase: JobPhase) -> float | None:
         """Return how long a phase may take, in seconds; None if too little is known."""
         return self._times[phase].budget()
 
-    def _note(self, phase: Phase, start: datetime | None, end: datetime | None) -> None:
+    def _note(
+        self, phase: JobPhase, start: datetime | None, end: datetime | None
+    ) -> None:
         if start is not None and end is not None and end >= start:
             self._times[phase].note((end - start).total_seconds())
 
@@ -103,4 +105,4 @@ class _Times:
         return max(high * max(ratio, _LEAST_RATIO), _LEAST_BUDGET)
 
 
-publish(Phase, Stall)
+publish(JobPhase, Stall)

@@ -33,10 +33,11 @@ from ._watching import polls
 
 # Requests for many at once that may be under way: they are long, and the server's.
 _BATCHES_AT_ONCE = 4
+# Seconds that a list may take: one that hangs must not hold so many up for longer.
+LIST_PATIENCE = 5.0
 # What may lie there undelivered before nobody asks for more.
 _MOST_NEWS = 1000
-# After so many failures in a row it is not the rung that fails but the server: then one
-# request at a time finds out whether it is back.
+# After so many single polls that failed it is no rung that fails but the server.
 OUTAGE = 3
 _LONGEST_PROBE = 5.0
 # What a list of too many jobs is answered with, and how few it is cut down to before it
@@ -95,7 +96,7 @@ class Watch:
         self.rng = rng
         self.requests = 0
         self.failing = 0
-        """How many requests in a row have failed, other than for being too many."""
+        """How many single polls have failed since anything was answered."""
         self.listener = Listener(self, cursor)
         self._send = send
         self._manner = manner
@@ -213,7 +214,9 @@ class Watch:
         return due_at
 
     def _asking_rung(self, now: float) -> Rung:
-        return Rung.BATCH if self.ladder.may_use(Rung.BATCH, now) else Rung.SINGLE
+        # While nothing comes through, the smallest request finds out when it does.
+        may_use = not self.failing and self.ladder.may_use(Rung.BATCH, now)
+        return Rung.BATCH if may_use else Rung.SINGLE
 
     def _most_at_once(self, rung: Rung) -> int:
         if self.failing:
@@ -234,7 +237,7 @@ class Watch:
             except RemoteError as error:
                 outcome = error
             if isinstance(outcome, RemoteError):
-                await self._missed(entries, rung, outcome, asked_at)
+                self._missed(entries, rung, outcome, asked_at)
             elif outcome is not None:
                 await self.take_in(entries, outcome, rung, asked_at)
         finally:
@@ -252,12 +255,14 @@ class Watch:
             session.asking(now=asked_at)
         self.requests += 1
         limit = self._manner.request_timeout
+        if rung is Rung.BATCH:
+            limit = min(limit, LIST_PATIENCE)
         with polls(sessions, self.source), trio.move_on_after(limit):
             if rung is Rung.SINGLE:
                 answer = await self.source.status(ids[0])
                 return Answers(answers=(answer,), cursor=answer.cursor)
             return await self.many.status_of_many(ids)
-        raise RequestTimedOut(f"no answer within request_timeout={limit:g} s")
+        raise RequestTimedOut(f"the {rung} brought no answer within {limit:g} s")
 
     @property
     def many(self) -> ManySource:
@@ -309,7 +314,7 @@ class Watch:
             self._news.ring()
         self.due.ring()
 
-    async def _missed(
+    def _missed(
         self,
         entries: Sequence[Entry],
         rung: Rung,
@@ -318,25 +323,30 @@ class Watch:
     ) -> None:
         """Take in that a request brought nothing."""
         now = trio.current_time()
-        if rung is Rung.BATCH and is_absent(error):
+        is_transient = isinstance(error, TransientError) and error.status_code != 429
+        if is_transient:
+            self._latest_error = str(error)
+        if rung is Rung.BATCH and (is_transient or is_absent(error)):
             # It is no job's fault: they are asked about at once, in another way.
-            if error.status_code in _TOO_LONG and self.most_ids > _FEWEST_IDS:
-                self.most_ids //= 2
-            else:
-                self.ladder.failed(rung, now=now, absent=True)
+            self._give_up_lists(error, now)
             for entry in entries:
+                if not entry.is_over:
+                    entry.session.missed(error)
                 self.fleet.put_back(entry, now)
             return
-        if isinstance(error, TransientError) and error.status_code != 429:
-            if rung is Rung.BATCH:
-                self.ladder.failed(rung, now=now)
-            self.note_failure(error)
+        if is_transient:
+            self._note_failure(error, now)
         everybody = isinstance(error, Unauthorized) and rung is Rung.BATCH
         for entry in list(self.fleet.entries.values()) if everybody else entries:
             if not entry.is_over:
                 self._fail(entry, error, asked_at, now)
-        if self.fleet.news:
-            self._news.ring()
+        self.told()
+
+    def _give_up_lists(self, error: RemoteError, now: float) -> None:
+        if error.status_code in _TOO_LONG and self.most_ids > _FEWEST_IDS:
+            self.most_ids //= 2
+        else:
+            self.ladder.failed(Rung.BATCH, now=now, absent=is_absent(error))
 
     def _fail(
         self, entry: Entry, error: RemoteError, asked_at: float, now: float
@@ -357,10 +367,8 @@ class Watch:
             await self.spread()
             self.listener.bell.ring()
 
-    def note_failure(self, error: RemoteError) -> None:
-        """Take in that a request has failed, and put the next one off."""
-        now = trio.current_time()
-        self._latest_error = str(error)
+    def _note_failure(self, error: RemoteError, now: float) -> None:
+        """Take in that not even a single poll came through; put the next one off."""
         if error.status_code is not None:
             self._unanswered_since = None
         self.failing += 1
@@ -368,9 +376,10 @@ class Watch:
         if self.failing > 1:
             self._probe_at = now + pause * (0.75 + self.rng.random() / 2)
 
-    async def spread(self) -> None:
+    async def spread(self, *, spent: float = 0.0) -> None:
         """Have those asked about who were put off, each within its interval."""
-        for number, _ in enumerate(self.fleet.spread(trio.current_time()), 1):
+        now = trio.current_time()
+        for number, _ in enumerate(self.fleet.spread(now, spent=spent), 1):
             if number % 500 == 0:
                 await trio.lowlevel.checkpoint()
         self.due.ring()
