@@ -112,7 +112,7 @@ async def test_a_feed_that_is_cut_is_left_and_taken_up_again(
 
 def noticed_after(fault: Fault) -> float:
     """Return how long a plain list takes to be given up; 503 slows whoever asks."""
-    return {"hang()": LIST_PATIENCE, "busy()": 1.0}.get(repr(fault), 0.0)
+    return {"hang()": LIST_PATIENCE, "busy()": INTERVAL}.get(repr(fault), 0.0)
 
 
 def _cut(server: ScriptedServer, kind: Kind, fault: Fault) -> None:
