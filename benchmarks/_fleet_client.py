@@ -85,8 +85,9 @@ async def _wait_for_all(
 
     What has not come within our patience is lost.
     """
-    began, cpu_before = time.time(), time.process_time()
-    wall = cpu = 0.0
+    began = now = time.time()
+    cpu = time.process_time()
+    ended = None
     with trio.move_on_after(patience):
         async with client.as_completed(jobs, transport=transport) as outcomes:
             async for outcome in outcomes:
@@ -94,8 +95,8 @@ async def _wait_for_all(
                 done = outcome.result()
                 assert done.finished_at is not None  # noqa: S101 - the server says it
                 ledger.take_in(done, lag=now - done.finished_at.timestamp())
-                wall, cpu = now - began, time.process_time() - cpu_before
-    return wall, cpu
+            ended = time.process_time()
+    return now - began, (time.process_time() if ended is None else ended) - cpu
 
 
 async def wait_for_fleet(options: argparse.Namespace) -> dict[str, Any]:

@@ -26,16 +26,22 @@ from ._siege import stop
 
 # Jobs that end at once, for what is done at first use.
 _WARM_UP = 64
-# Seconds from the last end until what has not been told is lost, unless the whole
-# would take too long: so many take single polls of 10,000 jobs, of which each is slow.
+# Seconds from the last end until what has not been told is lost, unless all of it would
+# take too long: so many take single polls of 10,000 jobs, of which each is slow.
 _PATIENCE = 45.0
+_LEAST_PATIENCE = 15.0
 # What stopping the server, counting and removing its data may take.
 _CLOSING = 15.0
 _SUBMISSION = "POST /v1/translations"
 
 
 def longest(jobs: int, over: float) -> float:
-    """Return how many seconds all of it may take: 148 for 10,000 jobs over 20 s."""
+    """Return after how many seconds all of it is given up, as when nothing moves."""
+    return 60 + 2 * _intended(jobs, over)
+
+
+def _intended(jobs: int, over: float) -> float:
+    """Return how many seconds all of it should take: 148 for 10,000 jobs over 20 s."""
     return 48 + jobs / 125 + over
 
 
@@ -106,7 +112,7 @@ def measure(
         RuntimeError: one of the two ended before its time, or nothing was told.
     """
     jobs, over = options.jobs, options.over
-    until = time.monotonic() + longest(jobs, over)
+    until = time.monotonic() + _intended(jobs, over)
     steered = folder, "--at-once", _WARM_UP, "--shuffled", options.seed
     with (
         serving_steered(*steered, jobs=jobs, within=over) as server,
@@ -117,8 +123,8 @@ def measure(
         log = AccessLog(folder / "steered.log")
         cpu = processor_time(server.pid)
         os.kill(server.pid, signal.SIGUSR1)
-        patience = min(over + _PATIENCE, until - _CLOSING - time.monotonic())
-        client.tell(str(patience))
+        left = until - _CLOSING - time.monotonic() - over
+        client.tell(str(over + max(_LEAST_PATIENCE, min(_PATIENCE, left))))
         found = json.loads(client.read_line())
         cpu = processor_time(server.pid) - cpu
         client.process.wait()

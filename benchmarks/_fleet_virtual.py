@@ -81,7 +81,7 @@ async def _wait(
     ledger = Ledger(ids)
     before = len(server.exchanges)
     sizes = [0]
-    wall = cpu = 0.0
+    wall = 0.0
     async with (
         server.client(rng=random.Random(seed)) as client,
         trio.open_nursery() as nursery,
@@ -94,8 +94,9 @@ async def _wait(
             async with client.as_completed(ids, transport=transport) as outcomes:
                 async for outcome in outcomes:
                     done = outcome.result()
-                    wall, cpu = trio.current_time(), time.process_time() - cpu_before
+                    wall = trio.current_time()
                     ledger.take_in(done, lag=wall - fleet.end_of(done.id))
+        cpu = time.process_time() - cpu_before
         nursery.cancel_scope.cancel("all are told")
     tracemalloc.stop()
     asked = Counter(what_is_asked(e.method, e.path) for e in server.exchanges[before:])
