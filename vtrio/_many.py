@@ -18,7 +18,7 @@ from ._arguments import check_key, id_of
 from ._callbacks import OnJob, OnStall
 from ._checks import check_number, shorten
 from ._connections import Connections
-from ._errors import RemoteError
+from ._errors import GaveUp, RemoteError
 from ._fleet import SPREAD, Fleet
 from ._governor import Governor
 from ._job import Job, JobStatus, Sighting
@@ -80,6 +80,7 @@ class _Block:
         self._channel = channel
         self._base_url = base_url
         self._cancelled: set[str] = set()
+        self._given_up: dict[str, None] = {}
 
     def __repr__(self) -> str:
         held = self.statistics()
@@ -100,10 +101,11 @@ class _Block:
         Raises:
             trio.ClosedResourceError: the block has ended, or its iteration has.
         """
-        id_of(job)
+        job_id = id_of(job)
         if self._watch.is_closed:
             raise trio.ClosedResourceError("this wait for many jobs is over")
         self._watch.fleet.add(job)
+        self._given_up.pop(job_id, None)
         self._watch.told()
         self._watch.listener.bell.ring()
 
@@ -116,7 +118,8 @@ class _Block:
 
         `client.watch(token)` and `client.as_completed(token)` take the waits up again,
         in another process too, and so does `vtrio wait --resume FILE`. Jobs whose end
-        nobody has been told of are among them; what is secret is not in it.
+        nobody has been told of are among them, and those whose waits were given up;
+        what is secret is not in it.
         """
         fleet, now = self._watch.fleet, trio.current_time()
         jobs = [
@@ -129,7 +132,12 @@ class _Block:
             for job_id, entry in fleet.entries.items()
             if job_id not in self._cancelled
         ]
-        jobs += [LeftJob(id=u.job_id) for u in fleet.news if u.outcome is not None]
+        untold = [update.job_id for update in fleet.news if update.outcome is not None]
+        jobs += [
+            LeftJob(id=job_id)
+            for job_id in dict.fromkeys([*untold, *self._given_up])
+            if job_id not in fleet.entries and job_id not in self._cancelled
+        ]
         return make_token(
             jobs,
             base_url=self._base_url,
@@ -141,7 +149,15 @@ class _Block:
         update = await self._watch.receive(self._channel)
         if update is None:
             raise StopAsyncIteration
+        if _is_given_up(update):
+            self._given_up[update.job_id] = None
         return update
+
+    def _running(self) -> list[str]:
+        """Return the ids of the jobs that may well run on when the block ends."""
+        fleet = self._watch.fleet
+        untold = [update.job_id for update in fleet.news if _is_given_up(update)]
+        return list(dict.fromkeys([*fleet.entries, *untold, *self._given_up]))
 
 
 class Outcomes(_Block):
@@ -348,8 +364,6 @@ class WaitsForMany:
         known, cursor, since = _taken_up(jobs)
         async with self._connections.asking() as source:
             fleet = self._fleet(terms, started_at, tells_changes=manner.tells_changes)
-            if cursor is not None:
-                fleet.begin_epoch(since)
             send, channel = trio.open_memory_channel[JobUpdate](0)
             watch = Watch(
                 fleet,
@@ -363,21 +377,27 @@ class WaitsForMany:
                 cursor=cursor,
                 rng=self._rng,
             )
+            if cursor is not None:
+                fleet.begin_epoch(since)
+                watch.listener.trust(started_at)
             block = make(watch, channel, self._base_url)
             try:
                 for number, job in enumerate(known, 1):
                     fleet.add(job)
                     if number % _TURN == 0:
                         await trio.lowlevel.checkpoint()
-                async with beside(watch.run, name="vtrio: wait for many jobs"):
-                    with channel:
+                # The channel is closed last: whoever hands something over at the moment in
+                # which the body leaves is cancelled, and finds no broken channel.
+                with channel:
+                    async with beside(watch.run, name="vtrio: wait for many jobs"):
                         yield block
             finally:
                 watch.close()
                 send.close()
-                if terms.on_exit == "cancel" and fleet.entries:
+                running = block._running()  # noqa: SLF001
+                if terms.on_exit == "cancel" and running:
                     with trio.move_on_after(CANCEL_TIME, shield=True):
-                        await self._cancel_all(list(fleet.entries), block._cancelled)  # noqa: SLF001
+                        await self._cancel_all(running, block._cancelled)  # noqa: SLF001
                 fleet.abandon()
             # Not where it was cancelled: it must not end any later.
             await self._learning.save(
@@ -439,6 +459,11 @@ class WaitsForMany:
         ):
             for at in range(0, len(job_ids), _IDS_AT_ONCE):
                 nursery.start_soon(cancel_some, job_ids[at : at + _IDS_AT_ONCE])
+
+
+def _is_given_up(update: JobUpdate) -> bool:
+    outcome = update.outcome
+    return outcome is not None and isinstance(outcome.exception, GaveUp)
 
 
 def _check_terms(
