@@ -520,19 +520,19 @@ def _taken_up(jobs: Jobs) -> tuple[list[Job | str], str | None, float]:
             f"jobs={shorten(jobs)} is not allowed: must be many jobs or ids, such as a"
             " list of them, or a token"
         )
-    known: list[Job | str] = []
+    known: dict[str, Job | str] = {}
     first: Sighting | None = None
     for job in jobs:
-        id_of(job)
-        known.append(job)
+        if known.setdefault(id_of(job), job) is not job:
+            continue
         seen = None if isinstance(job, str) else job.seen
         if seen is None or seen.cursor is None or seen.run is not this_run():
             continue
         if first is None or seen.at - seen.took < first.at - first.took:
             first = seen
     if first is None:
-        return known, None, math.inf
-    return known, first.cursor, first.at - first.took
+        return list(known.values()), None, math.inf
+    return list(known.values()), first.cursor, first.at - first.took
 
 
 def _left_over(token: Mapping[str, Any]) -> tuple[list[Job | str], str | None, float]:

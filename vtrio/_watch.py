@@ -120,6 +120,11 @@ class Watch:
         return self.failing >= OUTAGE
 
     @property
+    def is_done(self) -> bool:
+        """Tell whether all jobs are over, and nobody has said that others follow."""
+        return not self._is_open and not self.fleet.entries
+
+    @property
     def is_closed(self) -> bool:
         """Tell whether nothing more comes of it."""
         return self._is_closed
@@ -336,7 +341,10 @@ class Watch:
             return
         if is_transient:
             self._note_failure(error, now)
-        everybody = isinstance(error, Unauthorized) and rung is Rung.BATCH
+        # A key that may ask about some jobs may be refused others (403), one by one.
+        everybody = isinstance(error, Unauthorized) and (
+            rung is Rung.BATCH or error.status_code == 401
+        )
         for entry in list(self.fleet.entries.values()) if everybody else entries:
             if not entry.is_over:
                 self._fail(entry, error, asked_at, now)
@@ -413,19 +421,20 @@ class Watch:
                 if not had_room and self.has_room:
                     self.due.ring()
                     self.listener.bell.ring()
-            is_over = not self._is_open and not self.fleet.entries
-            if is_over and self._wanted:
+            if self.is_done and self._wanted:
                 self.close()
             else:
                 await self._news.heard()
 
     async def _hand_over(self, update: JobUpdate) -> None:
-        manner = self._manner
+        manner, job = self._manner, update.job
+        # That a wait was given up is no news of its job.
+        is_change = job is not None and (update.outcome is None or job.is_final)
         if update.stall is not None:
             if manner.on_stall is not None:
                 await tell(manner.on_stall, update.stall)
-        elif update.job is not None and manner.on_job is not None:
-            await tell(manner.on_job, update.job)
+        elif manner.on_job is not None and job is not None and is_change:
+            await tell(manner.on_job, job)
         if update.outcome is None and manner.outcomes_only:
             return
         try:
