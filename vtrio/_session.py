@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ._checks import check_count, check_number, shorten
 from ._errors import (
@@ -69,9 +69,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the source at this instant; at infinity: never, let the deadline come."""
+    """Ask the source at this instant; at infinity: never, let the deadline come.
+
+    A poll is hurried if it comes earlier than it would have without a failure.
+    """
 
     at: float
+    is_hurried: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +215,19 @@ class Session:
         return self._pause(roll=roll, now=now, since=now, hint=answer.hint)
 
     def failed(
-        self, error: RemoteError, *, asked_at: float, now: float, roll: float
+        self,
+        error: RemoteError,
+        *,
+        asked_at: float,
+        now: float,
+        roll: float,
+        has_credit: bool | None = None,
     ) -> Instruction:
-        """Take in a poll that brought no good answer."""
+        """Take in a poll that brought no good answer.
+
+        The next one may come earlier than after a good answer, as the schedule says,
+        if there is credit for that; None where nobody counts.
+        """
         replied = error.status_code is not None
         self._count_answer(asked_at, now, size=error.size, answered=replied)
         if isinstance(error, Refused) and not self._may_not_be_there_yet(error, now):
@@ -222,7 +236,9 @@ class Session:
         self._failures += 1
         self._failures_in_a_row += 1
         self._errors.append(str(error))
-        return self._pause(roll=roll, now=now, since=now, hint=error.hint)
+        return self._pause(
+            roll=roll, now=now, since=now, hint=error.hint, has_credit=has_credit
+        )
 
     def expired(self, *, now: float) -> Stop:
         """Say how the wait ends, now that its deadline has passed."""
@@ -362,17 +378,17 @@ class Session:
         now: float,
         since: float,
         hint: float | None,
+        has_credit: bool | None = None,
     ) -> Instruction:
         """Say when to ask next, `since` the instant from which a delay counts."""
         attempts = self.limits.max_attempts
         if attempts is not None and self._polls >= attempts:
             return self._out_of_attempts(now)
-        delay = self._schedule.delay(self._state(roll=roll, now=since, hint=hint))
-        if not 0 <= delay < math.inf:
-            raise ValueError(
-                f"{shorten(self._schedule)} asked for a delay of {delay!r} s: must be"
-                " a finite number of at least 0"
-            )
+        state = self._state(roll=roll, now=since, hint=hint)
+        delay = unhurried = self._delay(state)
+        if state.failures and has_credit is not None:
+            unhurried = self._delay(replace(state, failures=0))
+            delay = delay if has_credit else max(delay, unhurried)
         reason = DelayReason.SCHEDULE
         if hint is not None and min(hint, LONGEST_HINT) > delay:
             delay, reason = min(hint, LONGEST_HINT), DelayReason.HINT
@@ -380,7 +396,18 @@ class Session:
         due_at, reason = self._fit_before_the_deadline(due_at, reason, now=now)
         until = min(due_at, self.deadline)
         self._delays.append(Delay(until - now, reason))
-        return Ask(due_at)
+        # The last poll before the deadline is made in any case.
+        is_hurried = delay < unhurried and reason is not DelayReason.LAST_POLL
+        return Ask(due_at, is_hurried)
+
+    def _delay(self, state: PollState) -> float:
+        delay = self._schedule.delay(state)
+        if not 0 <= delay < math.inf:
+            raise ValueError(
+                f"{shorten(self._schedule)} asked for a delay of {delay!r} s: must be"
+                " a finite number of at least 0"
+            )
+        return delay
 
     def _fit_before_the_deadline(
         self, due_at: float, reason: DelayReason, *, now: float
