@@ -8,7 +8,7 @@ writes no log, so that every rule of waiting can be tested as arithmetic.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ._checks import check_count, check_number, shorten
@@ -71,11 +71,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the source at this instant; at infinity: never, let the deadline come."""
+    """Ask the source at this instant; at infinity: never, let the deadline come.
+
+    A poll is hurried if it comes earlier than it would have without a failure.
+    """
 
     at: float
     reason: DelayReason = field(default=DelayReason.SCHEDULE, compare=False)
     """Why not sooner."""
+    is_hurried: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,9 +271,19 @@ class Session:
         return self._pause(roll=roll, now=now, since=now, hint=answer.hint)
 
     def failed(
-        self, error: RemoteError, *, asked_at: float, now: float, roll: float
+        self,
+        error: RemoteError,
+        *,
+        asked_at: float,
+        now: float,
+        roll: float,
+        has_credit: bool | None = None,
     ) -> Instruction:
-        """Take in a poll that brought no good answer."""
+        """Take in a poll that brought no good answer.
+
+        The next one may come earlier than after a good answer, as the schedule says,
+        if there is credit for that; None where nobody counts.
+        """
         replied = error.status_code is not None
         self._count_answer(asked_at, now, size=error.size, answered=replied)
         if isinstance(error, Refused) and not self._may_not_be_there_yet(error, now):
@@ -277,7 +291,9 @@ class Session:
         self._answered = False
         self._failures_in_a_row += 1
         self.missed(error)
-        return self._pause(roll=roll, now=now, since=now, hint=error.hint)
+        return self._pause(
+            roll=roll, now=now, since=now, hint=error.hint, has_credit=has_credit
+        )
 
     def missed(self, error: RemoteError) -> None:
         """Take in a poll of many that failed, for which another way is tried at once."""
@@ -290,7 +306,7 @@ class Session:
 
     def interval(self, *, now: float, roll: float) -> float:
         """Return how long the schedule would wait from now on; nothing is noted."""
-        return self._delay(roll=roll, now=now, hint=None)
+        return self._delay(self._state(roll=roll, now=now, hint=None))
 
     def expired(self, *, now: float) -> Stop:
         """Say how the wait ends, now that its deadline has passed."""
@@ -440,12 +456,17 @@ class Session:
         now: float,
         since: float,
         hint: float | None,
+        has_credit: bool | None = None,
     ) -> Instruction:
         """Say when to ask next, `since` the instant from which a delay counts."""
         attempts = self.limits.max_attempts
         if attempts is not None and self._polls >= attempts:
             return self._out_of_attempts(now)
-        delay = self._delay(roll=roll, now=since, hint=hint)
+        state = self._state(roll=roll, now=since, hint=hint)
+        delay = unhurried = self._delay(state)
+        if state.failures and has_credit is not None:
+            unhurried = self._delay(replace(state, failures=0))
+            delay = delay if has_credit else max(delay, unhurried)
         reason = DelayReason.SCHEDULE
         if hint is not None and min(hint, LONGEST_HINT) > delay:
             delay, reason = min(hint, LONGEST_HINT), DelayReason.HINT
@@ -453,10 +474,12 @@ class Session:
         due_at, reason = self._fit_before_the_deadline(due_at, reason, now=now)
         until = min(due_at, self.deadline)
         self._delays = _remember(self._delays, Delay(until - now, reason))
-        return Ask(due_at, reason)
+        # The last poll before the deadline is made in any case.
+        is_hurried = delay < unhurried and reason is not DelayReason.LAST_POLL
+        return Ask(due_at, reason, is_hurried)
 
-    def _delay(self, *, roll: float, now: float, hint: float | None) -> float:
-        delay = self._schedule.delay(self._state(roll=roll, now=now, hint=hint))
+    def _delay(self, state: PollState) -> float:
+        delay = self._schedule.delay(state)
         if not 0 <= delay < math.inf:
             raise ValueError(
                 f"{shorten(self._schedule)} asked for a delay of {delay!r} s: must be"
