@@ -22,7 +22,7 @@ HOMES = {
             "_names",
         ),
         *("_ladder", "_outcomes", "_receipt", "_session", "_source", "_stalls"),
-        *("_token", "_version", "schedules"),
+        *("_token", "_translation", "_version", "schedules"),
     ),
     "engine": (
         *(
@@ -36,9 +36,10 @@ HOMES = {
         ),
         *("_scopes", "_threads", "_watch", "_watching"),
     ),
-    "edges": ("_download", "_history_file", "_videos", "sources"),
+    "edges": ("_download", "_history_file", "_places", "_videos", "sources"),
     "programs": (
-        *("__main__", "_connections", "_learning", "_many", "cli", "client", "server"),
+        *("__main__", "_connections", "_learning", "_many", "_pipeline"),
+        *("_submissions", "_translate_many", "cli", "client", "server"),
         "testing",  # its server makes clients, as a program does
     ),
 }
