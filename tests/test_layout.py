@@ -12,29 +12,14 @@ ROOT = Path(__file__).parent.parent / "vtrio"
 RINGS = ("rules", "engine", "edges", "programs")
 HOMES = {
     "rules": (
-        *(
-            "_arguments",
-            "_checks",
-            "_distributions",
-            "_errors",
-            "_job",
-            "_lazy",
-            "_names",
-        ),
-        *("_ladder", "_outcomes", "_receipt", "_session", "_source", "_stalls"),
-        *("_token", "_translation", "_version", "schedules"),
+        *("_allowance", "_arguments", "_checks", "_counts", "_distributions"),
+        *("_errors", "_job", "_ladder", "_lazy", "_names", "_outage", "_outcomes"),
+        *("_pace", "_receipt", "_session", "_source", "_stalls", "_token"),
+        *("_translation", "_version", "schedules"),
     ),
     "engine": (
-        *(
-            "_bell",
-            "_callbacks",
-            "_fleet",
-            "_governor",
-            "_listening",
-            "_poller",
-            "_runs",
-        ),
-        *("_scopes", "_threads", "_watch", "_watching"),
+        *("_bell", "_callbacks", "_fleet", "_governor", "_lines", "_listening"),
+        *("_poller", "_runs", "_scopes", "_threads", "_turns", "_watch", "_watching"),
     ),
     "edges": ("_download", "_history_file", "_places", "_videos", "sources"),
     "programs": (

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ._errors import Unreachable as Unreachable
     from ._errors import VtrioError as VtrioError
     from ._errors import WaitTimeout as WaitTimeout
+    from ._governor import Governor as Governor
+    from ._governor import GovernorStatistics as GovernorStatistics
     from ._job import Job as Job
     from ._job import JobProblem as JobProblem
     from ._job import JobResult as JobResult
@@ -71,6 +73,7 @@ _HOMES = {
         *("RequestTimedOut", "ServerBusy", "TransientError", "Unauthorized"),
         *("Unreachable", "VtrioError", "WaitTimeout"),
     ),
+    "_governor": ("Governor", "GovernorStatistics"),
     "_job": ("Job", "JobProblem", "JobResult", "JobStatus"),
     "_many": ("Outcomes", "Updates"),
     "_outcomes": ("FleetStatistics", "JobUpdate", "Outcome"),

@@ -165,7 +165,6 @@ class Fleet:
             self._numbers += 1
             place = (session.deadline, self._numbers, entry)
             heapq.heappush(self._deadlines, place)
-        instruction = session.begin(now=now, roll=self._rng.random())
         last = session.last
         if last is not None:
             entry.word = last.word
@@ -178,7 +177,12 @@ class Fleet:
                 self._enter_phase(
                     entry, now - age if last.status is JobStatus.PENDING else now
                 )
-        self._obey(entry, instruction, now)
+        if self._needs_plan(entry) or last is None or last.is_final:
+            roll = self._rng.random()
+            self._obey(entry, session.begin(now=now, roll=roll), now)
+        else:
+            session.park()
+            self._park(entry, now)
         missed = self._strangers.pop(job_id, None)
         if missed is not None and job_id in self.entries:
             self.changed(missed)
@@ -330,6 +334,16 @@ class Fleet:
             and entry.looked_at + SWEEP > now
         )
 
+    def _needs_plan(self, entry: Entry) -> bool:
+        """Tell whether a job has to be asked about at an instant of its own."""
+        return not self.is_told_of(entry) or entry.session.deadline < float("inf")
+
+    def _park(self, entry: Entry, now: float) -> None:
+        """Leave a job to what is told, and to the sweep."""
+        entry.planned_at = -float("inf")
+        entry.is_exact = False
+        self._push(entry, now + SWEEP * (0.5 + self._rng.random()), now)
+
     def _push(self, entry: Entry, due_at: float, now: float) -> None:
         self._numbers += 1
         entry.number = self._numbers
@@ -344,6 +358,9 @@ class Fleet:
     def _obey(self, entry: Entry, instruction: Instruction, now: float) -> None:
         if not isinstance(instruction, Ask):
             self._finish(entry, instruction)
+            return
+        if instruction.at == float("inf") and entry.session.deadline == instruction.at:
+            self._park(entry, now)
             return
         at = entry.planned_at = instruction.at
         entry.is_exact = instruction.reason in _EXACT
@@ -392,8 +409,9 @@ class Fleet:
             entry.epoch = self.epoch
         session.told_by = told_by
         known = len(session.unknown_words)
+        plans = self._needs_plan(entry)
         instruction = session.answered(
-            answer, asked_at=asked_at, now=now, roll=self._rng.random()
+            answer, asked_at=asked_at, now=now, roll=self._rng.random(), plans=plans
         )
         warn_of_unknown_words(session, known)
         job = session.last

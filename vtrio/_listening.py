@@ -28,6 +28,8 @@ _GATHER_EACH = 0.001
 _LONGEST_GATHER = 0.1
 # A server that says that it holds and does not must not be asked in a circle.
 _MOST_IDLE = 3
+# Seconds for which the schedule's interval is taken to be the same.
+_JUDGED_FOR = 5.0
 # A page that is as long as this is probably followed by another one.
 _LONG_PAGE = 500
 
@@ -52,6 +54,9 @@ class Listener:
         self._idle = 0
         self._broke_off = False
         self._heard_at = trio.current_time()
+        # What the schedule underneath would wait, and when that was asked.
+        self._interval = 0.0
+        self._judged_at = -float("inf")
 
     async def listen(self) -> None:
         """Listen on the best rung that works, for as long as nobody cancels it."""
@@ -82,6 +87,12 @@ class Listener:
         self.cursor = cursor
         self._covers_from = now
         self._watch.fleet.begin_epoch(now)
+        self.trust(now)
+
+    def trust(self, now: float) -> None:
+        """Rely on the feed before it has told anything: it soon will, or be left."""
+        if self._watch.ladder.may_use(Rung.FEED, now):
+            self._watch.fleet.is_told = True
 
     def _choose(self, now: float) -> tuple[Rung | None, float]:
         """Return the rung to listen on; or None, and when to look again."""
@@ -106,8 +117,10 @@ class Listener:
         watch, ladder = self._watch, self._watch.ladder
         now = trio.current_time()
         # A rung that falls silent must not cost more than the schedule underneath.
-        interval = watch.fleet.shortest_interval(now)
-        hold = min(ladder.hold(rung), max(FIRST_HOLD, interval - GRACE))
+        if now >= self._judged_at + _JUDGED_FOR:
+            self._judged_at = now
+            self._interval = watch.fleet.shortest_interval(now)
+        hold = min(ladder.hold(rung), max(FIRST_HOLD, self._interval - GRACE))
         if rung is Rung.HELD and Rung.FEED in ladder.rungs:
             rest = ladder.rests_until(Rung.FEED) - now
             hold = min(hold, max(1.0, rest))

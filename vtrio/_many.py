@@ -364,8 +364,6 @@ class WaitsForMany:
         known, cursor, since = _taken_up(jobs)
         async with self._connections.asking() as source:
             fleet = self._fleet(terms, started_at, tells_changes=manner.tells_changes)
-            if cursor is not None:
-                fleet.begin_epoch(since)
             send, channel = trio.open_memory_channel[JobUpdate](0)
             watch = Watch(
                 fleet,
@@ -379,6 +377,9 @@ class WaitsForMany:
                 cursor=cursor,
                 rng=self._rng,
             )
+            if cursor is not None:
+                fleet.begin_epoch(since)
+                watch.listener.trust(started_at)
             block = make(watch, channel, self._base_url)
             try:
                 for number, job in enumerate(known, 1):

@@ -220,6 +220,12 @@ class Session:
         self._answer_times = (seen.took,)
         return self._pause(roll=roll, now=now, since=seen.at, hint=seen.retry_after)
 
+    def park(self) -> None:
+        """Begin without a plan: somebody tells what happens to the job."""
+        if self._last is not None and self._last.seen is not None:
+            self._answers = 1
+            self._answer_times = (self._last.seen.took,)
+
     def asking(self, *, now: float) -> None:
         """Take in that a poll is about to be made; it counts, whatever comes of it."""
         self._polls += 1
@@ -227,9 +233,15 @@ class Session:
             self._unanswered_at = now
 
     def answered(
-        self, answer: Answer, *, asked_at: float, now: float, roll: float
+        self,
+        answer: Answer,
+        *,
+        asked_at: float,
+        now: float,
+        roll: float,
+        plans: bool = True,
     ) -> Instruction:
-        """Take in a good answer."""
+        """Take in a good answer; without plans nobody will ask of themselves."""
         self._count_answer(asked_at, now, size=answer.size, answered=True)
         self._answered = True
         self._failures_in_a_row = 0
@@ -250,6 +262,8 @@ class Session:
             self._note_end(answer, now)
             return self._conclude(job, now)
         self._running_at = asked_at
+        if not plans:
+            return Ask(math.inf)
         return self._pause(roll=roll, now=now, since=now, hint=answer.hint)
 
     def failed(

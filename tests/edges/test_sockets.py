@@ -13,6 +13,7 @@ import ssl
 import sys
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,8 @@ import trio
 import trustme
 
 from vtrio import VideoTranslationClient
+from vtrio.sources import TranslationsSource
+from vtrio.sources._http import HttpEdge
 
 Start = Callable[..., Any]
 
@@ -35,6 +38,8 @@ def library(request: pytest.FixtureRequest) -> ModuleType:
 
 
 PENDING = b'{"result": "pending"}'
+# The libraries' own pools have a hundred connections.
+_MORE_THAN_A_POOL = 120
 DONE = b'{"result": "completed"}'
 
 
@@ -197,6 +202,32 @@ async def test_cancelling_closes_every_socket(
         async with library.AsyncClient() as http:
             with trio.move_on_after(step * 0.004):
                 await VideoTranslationClient(server.url, http=http).get_status()
+    await until(lambda: server.open_connections == 0)
+    await until(lambda: count_open() == before)
+
+
+async def test_held_requests_keep_no_other_waiting(
+    bare_server: Start, count_open: Callable[[], dict[str, int]]
+) -> None:
+    """However many there are: none queues for a connection; all end with the block."""
+    told = b'{"translations": [], "missing": ["j1"]}'
+
+    async def answer(stream: trio.SocketStream, head: bytes) -> None:
+        if b"prefer: wait=60" in head.lower():
+            await never(stream, head)
+        else:
+            await stream.send_all(response(told, "Content-Type: application/json"))
+
+    server = await bare_server(answer)
+    before = count_open()
+    async with trio.open_nursery() as nursery, HttpEdge(server.url) as edge:
+        source = TranslationsSource(edge)
+        for _ in range(_MORE_THAN_A_POOL):
+            nursery.start_soon(partial(source.changes, None, wait=60))
+        await until(lambda: len(server.requests) == _MORE_THAN_A_POOL)
+        with trio.fail_after(5):
+            assert (await source.status_of_many(["j1"])).missing == ("j1",)
+        nursery.cancel_scope.cancel("the test is over")
     await until(lambda: server.open_connections == 0)
     await until(lambda: count_open() == before)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import uuid
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -170,11 +172,13 @@ class TestSources(SourceContract):
         down = ScriptedServer()
         down.fault(refused())
         async with contextlib.AsyncExitStack() as stack:
+            requests = None
             if where == "real":
                 folder = tmp_path / "server"
                 server = await stack.enter_async_context(a_real_server(folder))
             else:
-                _, server = a_scripted_server(httpx)
+                scripted, server = a_scripted_server(httpx)
+                requests = partial(_count, scripted)
             edge = await stack.enter_async_context(
                 HttpEdge(server.url, http=server.http)
             )
@@ -187,7 +191,25 @@ class TestSources(SourceContract):
                 jobs=jobs,
                 unknown="nobody",
                 unreachable=source_over(HttpEdge(URL, http=down.http())),
+                change=partial(_submit, TranslationsSource(edge)),
+                requests=requests,
             )
+
+
+async def _submit(source: TranslationsSource) -> str:
+    """Make a job, which runs for ever or until it is asked about."""
+    answer = await source.submit(
+        io.BytesIO(VIDEO),
+        name="v.mp4",
+        fields={"target_language": "it"},
+        idempotency_key=uuid.uuid4().hex,
+    )
+    return answer.job.id
+
+
+def _count(scripted: ScriptedServer) -> int:
+    """Count its requests."""
+    return len(scripted.exchanges)
 
 
 class TestScriptedSource(SourceContract):

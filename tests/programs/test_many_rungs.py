@@ -111,8 +111,8 @@ async def test_a_feed_that_is_cut_is_left_and_taken_up_again(
 
 
 def noticed_after(fault: Fault) -> float:
-    """Return how long a plain list takes to be given up."""
-    return LIST_PATIENCE if repr(fault) == "hang()" else 0.0
+    """Return how long a plain list takes to be given up; 503 slows whoever asks."""
+    return {"hang()": LIST_PATIENCE, "busy()": INTERVAL}.get(repr(fault), 0.0)
 
 
 def _cut(server: ScriptedServer, kind: Kind, fault: Fault) -> None:

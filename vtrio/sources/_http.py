@@ -329,7 +329,8 @@ class HttpEdge:
             # Without TLS there is nothing to verify; a proxy may bring it back.
             verify = _tls_context() if scheme == "https" or getproxies() else False
             # The poller's cancel scope is the limit, and a tighter one.
-            # Nor may waits queue behind others that hang: one connection a request.
+            # Nor may waits queue behind others that hang, or that the server holds:
+            # one connection a request.
             client = httpx.AsyncClient(
                 verify=verify,
                 timeout=None,  # noqa: S113

@@ -12,9 +12,10 @@ The suites need pytest; those of sources and servers pytest-trio as well.
 
 from __future__ import annotations
 
+from ._remote import SourceUnderTest
 from ._schedules import ScheduleContract
 from ._server_under_test import ServerUnderTest
-from ._sources import SourceContract, SourceUnderTest
+from ._sources import SourceContract
 from ._wire import WireContract
 
 __all__ = [

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import pytest
 import trio
@@ -16,37 +14,18 @@ from ..._source import Answer, Capabilities, StatusSource
 from ...client import VideoTranslationClient
 from .._invariants import Invariants
 from .._server import URL
+from ._many import ManyContract
+from ._remote import CancelAfter, SourceUnderTest
 
 _SIDE_BY_SIDE = 20
 _STEPS = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceUnderTest:
-    """A source, and what is true of the remote behind it.
-
-    Attributes:
-        source: which is tested.
-        jobs: ids of jobs by their status: `{"running": "a1", "completed": "b2"}`. Each
-            stays as it is while a test runs.
-        unknown: an id that the remote does not know; None if it knows just one job.
-        unreachable: the same kind of source, of a remote that is not there.
-    """
-
-    source: StatusSource
-    jobs: Mapping[str, str] = field(default_factory=dict)
-    unknown: str | None = None
-    unreachable: StatusSource | None = None
-
-    def __post_init__(self) -> None:
-        if not self.jobs:
-            raise ValueError("jobs={} is not allowed: must have at least one job")
-
-
-class SourceContract:
+class SourceContract(ManyContract):
     """A source translates, and does nothing else. Define the fixture `remote`.
 
-    It may be async, and gives a `SourceUnderTest`.
+    It may be async, and gives a `SourceUnderTest`. What a source says that it cannot do
+    is not asked of it.
     """
 
     pytestmark = pytest.mark.trio
@@ -121,7 +100,7 @@ class SourceContract:
         job_id = next(iter(remote.jobs.values()))
         for step in range(_STEPS):
             scope = trio.CancelScope()
-            with Invariants(), scope, _CancelAfter(step, scope):
+            with Invariants(), scope, CancelAfter(step, scope):
                 await remote.source.status(job_id)
         answer = await remote.source.status(job_id)
         assert answer.job.id == job_id
@@ -150,27 +129,3 @@ class SourceContract:
             for word, job_id in remote.jobs.items():
                 told = await client.get_status(job_id)
                 assert told == endings.get(word, "timeout"), f"{word}: {told}"
-
-
-class _CancelAfter(trio.abc.Instrument):
-    """Cancels a scope when its task has been run so many times in a block."""
-
-    def __init__(self, steps: int, scope: trio.CancelScope) -> None:
-        self._left = steps
-        self._scope = scope
-        self._task = trio.lowlevel.current_task()
-
-    def __enter__(self) -> None:
-        trio.lowlevel.add_instrument(self)
-        if not self._left:
-            self._scope.cancel("before the first step")
-
-    def __exit__(self, *_: object) -> None:
-        trio.lowlevel.remove_instrument(self)
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Count the steps of the task."""
-        if task is self._task:
-            self._left -= 1
-            if self._left == 0:
-                self._scope.cancel("in the middle of a question")
