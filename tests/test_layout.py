@@ -15,16 +15,17 @@ HOMES = {
         *("_allowance", "_arguments", "_checks", "_counts", "_distributions"),
         *("_errors", "_job", "_ladder", "_lazy", "_names", "_outage", "_outcomes"),
         *("_pace", "_receipt", "_session", "_source", "_stalls", "_token"),
-        *("_version", "schedules"),
+        *("_translation", "_version", "schedules"),
     ),
     "engine": (
         *("_bell", "_callbacks", "_fleet", "_governor", "_hearing", "_lines"),
         *("_listening", "_poller", "_runs", "_scopes", "_threads", "_turns"),
         *("_watch", "_watching"),
     ),
-    "edges": ("_download", "_history_file", "_videos", "sources"),
+    "edges": ("_download", "_history_file", "_places", "_videos", "sources"),
     "programs": (
-        *("__main__", "_connections", "_learning", "_many", "cli", "client", "server"),
+        *("__main__", "_connections", "_learning", "_many", "_pipeline"),
+        *("_submissions", "_translate_many", "cli", "client", "server"),
         "testing",  # its server makes clients, as a program does
     ),
 }

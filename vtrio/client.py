@@ -42,13 +42,13 @@ from ._errors import (
 from ._governor import Governor
 from ._job import Job, JobStatus
 from ._learning import Learning
-from ._many import WaitsForMany
 from ._names import publish
 from ._poller import poll
 from ._runs import of_this_run, require_trio, seen_now, submitted_at_of, this_run
 from ._session import Deliver, Limits, Session, Stop
 from ._source import Answer, StatusSource
 from ._threads import in_thread
+from ._translate_many import TranslatesMany
 from ._videos import open_video
 from ._watching import a_wait
 from .schedules import Exponential, History, Learned, Schedule
@@ -61,7 +61,7 @@ FinalStatus = Literal["completed", "error", "timeout"]
 _INITIAL_WAIT_TIME, _BACKOFF_FACTOR, _JITTER = map(float, ("1.0", "2.0", "0.5"))
 
 
-class VideoTranslationClient(WaitsForMany):
+class VideoTranslationClient(TranslatesMany):
     """Wait for video translation jobs, promptly, with few requests, never too long.
 
     Used bare, each call opens a connection of its own; as an `async with` block it
