@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -22,6 +22,7 @@ import trio
 
 from ._errors import VtrioError
 from ._job import Job, JobStatus
+from ._lines import Line, Lines
 from ._outcomes import JobUpdate, Outcome
 from ._poller import warn_of_unknown_words
 from ._receipt import DelayReason
@@ -63,11 +64,13 @@ class Entry:
         "due_at",
         "early_at",
         "epoch",
+        "fleet",
         "in_flight",
         "is_ended",
         "is_exact",
         "is_over",
         "lesson",
+        "line",
         "looked_at",
         "number",
         "phase",
@@ -77,13 +80,15 @@ class Entry:
         "word",
     )
 
-    def __init__(self, session: Session, lesson: Lesson) -> None:
+    def __init__(self, fleet: Fleet, session: Session, lesson: Lesson) -> None:
+        self.fleet = fleet
         self.session = session
         self.lesson = lesson
         self.number = 0  # which of its places on the heap counts
         self.due_at = 0.0
         self.early_at = 0.0  # from when it may be taken along
         self.planned_at = 0.0  # what its schedule wants
+        self.line: Line
         self.is_exact = False  # whether that must not be put off
         self.is_ended = False  # whether the feed has told its end
         self.is_over = False  # the wait; session and lesson are gone then
@@ -93,6 +98,10 @@ class Entry:
         self.word: str | None = None  # the status that was told last
         self.phase: JobPhase | None = None
         self.since = 0.0  # when the phase began, as far as is known
+
+    def hear(self, answer: Answer, asked_at: float, now: float) -> None:
+        """Take in what another wait for the job was answered."""
+        self.fleet.overheard(self, answer, asked_at, now)
 
     def __repr__(self) -> str:
         name = "over" if self.is_over else self.session.job_id
@@ -105,6 +114,8 @@ class Fleet:
     Args:
         open_session: makes the session of a job.
         open_lesson: makes what learns from it.
+        lines: where what one wait hears is told to others for the same job.
+        place: what the jobs' ids belong to.
         times: how long jobs take in the queue and at work.
         budgets: what the caller allows for each; what is learned counts otherwise.
         rng: draws what is random.
@@ -117,6 +128,8 @@ class Fleet:
         *,
         open_session: Callable[[Job | str], Session],
         open_lesson: Callable[[Session], Lesson],
+        lines: Lines,
+        place: Hashable,
         times: PhaseTimes,
         budgets: Mapping[JobPhase, float],
         rng: random.Random,
@@ -125,7 +138,11 @@ class Fleet:
     ) -> None:
         self._open_session = open_session
         self._open_lesson = open_lesson
+        self._lines = lines
+        self._place = place
         self._times = times
+        self.on_news: Callable[[], object] = int
+        """Called when another wait has brought something new."""
         self._budgets = budgets
         self._rng = rng
         self._spread = spread
@@ -159,7 +176,9 @@ class Fleet:
             return False
         now = trio.current_time()
         session = self._open_session(job)
-        entry = self.entries[job_id] = Entry(session, self._open_lesson(session))
+        entry = Entry(self, session, self._open_lesson(session))
+        entry.line = self._lines.follow((self._place, job_id), entry)
+        self.entries[job_id] = entry
         wait_began(session)
         if session.deadline < float("inf"):
             self._numbers += 1
@@ -213,6 +232,7 @@ class Fleet:
         for entry in self.entries.values():
             entry.number = 0
             entry.lesson.over()
+            entry.line.leave(entry)
             wait_ended(entry.session)
             entry.is_over = True
 
@@ -222,10 +242,11 @@ class Fleet:
         entry.number = 0
         entry.is_over = True
         self._leave_phase(entry)
+        entry.line.leave(entry)
         entry.lesson.over()
         wait_ended(session)
         # The heap may hold it for a while, and what it has seen need not be held too.
-        del entry.session, entry.lesson
+        del entry.session, entry.lesson, entry.line
         error: VtrioError | None = None
         match verdict:
             case Deliver(job):
@@ -288,6 +309,8 @@ class Fleet:
             entry.number = 0
             if self._may_be_put_off(entry, now):
                 self._push(entry, entry.looked_at + SWEEP, now)
+            elif entry.line.is_asked and not entry.in_flight:
+                self._push(entry, now + _AGAIN, now)  # another wait asks just now
             elif not entry.in_flight:  # then its answer will say when to ask again
                 taken.append(entry)
 
@@ -419,6 +442,17 @@ class Fleet:
             entry.lesson.hear(job)
             self._note(entry, job)
         self._obey(entry, instruction, now)
+
+    def overheard(
+        self, entry: Entry, answer: Answer, asked_at: float, now: float
+    ) -> None:
+        """Take in what another wait for a job was answered."""
+        if entry.is_over or (entry.in_flight and not answer.job.is_final):
+            return  # what it is answered itself is newer
+        self.answered(
+            entry, answer, asked_at=asked_at, now=now, told_by="single", covers=False
+        )
+        self.on_news()
 
     def failed(self, entry: Entry, instruction: Instruction, now: float) -> None:
         """Take in what a session says to a poll that failed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from ._governor import Governor
 from ._job import Job, JobStatus, Sighting
 from ._ladder import Ladder, Rung, rungs_of
 from ._learning import Learning
+from ._lines import place_of
 from ._names import publish
 from ._outcomes import FleetStatistics, JobUpdate, Outcome
 from ._runs import of_this_run, require_trio, this_run
@@ -363,7 +364,12 @@ class WaitsForMany:
         await self._learning.load()
         known, cursor, since = _taken_up(jobs)
         async with self._connections.asking() as source:
-            fleet = self._fleet(terms, started_at, tells_changes=manner.tells_changes)
+            fleet = self._fleet(
+                terms,
+                started_at,
+                place=place_of(source),
+                tells_changes=manner.tells_changes,
+            )
             send, channel = trio.open_memory_channel[JobUpdate](0)
             watch = Watch(
                 fleet,
@@ -404,7 +410,9 @@ class WaitsForMany:
                 before=math.inf, everything=not self._connections.are_kept
             )
 
-    def _fleet(self, terms: _Terms, started_at: float, *, tells_changes: bool) -> Fleet:
+    def _fleet(
+        self, terms: _Terms, started_at: float, *, place: Hashable, tells_changes: bool
+    ) -> Fleet:
         schedule = self._schedule if self._schedule is not None else self._learned
         give_up_at = math.inf
         if terms.max_total_time is not None:
@@ -435,6 +443,8 @@ class WaitsForMany:
         return Fleet(
             open_session=open_session,
             open_lesson=self._learning.begin,
+            lines=self._governor.lines,
+            place=place,
             times=self._times.setdefault(terms.key, PhaseTimes()),
             budgets=terms.budgets,
             rng=self._rng,

@@ -26,6 +26,7 @@ from ._errors import (
 from ._fleet import Entry, Fleet
 from ._governor import Governor
 from ._ladder import Ladder, Rung, is_absent
+from ._lines import Line
 from ._listening import Listener
 from ._outcomes import FleetStatistics, JobUpdate
 from ._source import Answers, ManySource, StatusSource
@@ -109,6 +110,7 @@ class Watch:
         self._unanswered_since: float | None = None
         self._latest_error: str | None = None
         self._wanted = 0
+        fleet.on_news = self.told
         self.due = Bell()
         self._news = Bell()
 
@@ -232,11 +234,16 @@ class Watch:
         """Ask about jobs, and take in what comes of it."""
         asked_at = trio.current_time()
         outcome: Answers | RemoteError | None = None
+        lines: list[Line] = []
         try:
             try:
-                async with self.governor.turn(due_at):
+                lone = self.governor.lines.are_lone
+                async with self.governor.turn(due_at, lone=lone):
                     asked_at = trio.current_time()
                     entries = [entry for entry in entries if not entry.is_over]
+                    lines = [entry.line for entry in entries]
+                    for line in lines:
+                        line.begin_asking()
                     if entries:
                         outcome = await self._request(entries, rung, asked_at)
             except RemoteError as error:
@@ -246,6 +253,9 @@ class Watch:
             elif outcome is not None:
                 await self.take_in(entries, outcome, rung, asked_at)
         finally:
+            # After all that was answered has been told: who waits for it asks otherwise.
+            for line in lines:
+                line.end_asking()
             self._asking -= 1
             self.due.ring()
 
@@ -298,6 +308,7 @@ class Watch:
             job_id = entry.session.job_id
             answer = told.get(job_id)
             if answer is not None:
+                entry.line.tell(answer, asked_at=asked_at, now=now, by=entry)
                 self.fleet.answered(
                     entry,
                     answer,
@@ -341,6 +352,9 @@ class Watch:
             return
         if is_transient:
             self._note_failure(error, now)
+            for entry in entries:
+                if not entry.is_over:
+                    entry.line.miss(error, asked_at=asked_at, now=now)
         # A key that may ask about some jobs may be refused others (403), one by one.
         everybody = isinstance(error, Unauthorized) and (
             rung is Rung.BATCH or error.status_code == 401
