@@ -7,6 +7,7 @@ has come of it all a third task hands over, and while nobody takes it, nobody as
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from ._callbacks import OnJob, OnStall, tell
 from ._errors import (
     BadAnswer,
     JobNotFound,
+    Refused,
     RemoteError,
     RequestTimedOut,
     TransientError,
@@ -373,6 +375,10 @@ class Watch:
     def _fail(
         self, entry: Entry, error: RemoteError, asked_at: float, now: float
     ) -> None:
+        if isinstance(error, Refused):
+            # Each wait puts its own job and receipt into the error that ends it.
+            cause, error = error.__cause__, copy.copy(error)
+            error.__cause__ = cause
         instruction = entry.session.failed(
             error, asked_at=asked_at, now=now, roll=self.rng.random()
         )
