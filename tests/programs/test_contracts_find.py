@@ -245,6 +245,33 @@ class Bent(ScriptedServer):
         (saying(200), "a_result_comes_in_parts"),
         (saying(200), "a_result_that_is_known_is_not_sent_again"),
         (with_header("content-length", "5"), "our_client_goes_all_the_way"),
+        (without("events-cursor"), "several_jobs_are_told_in_one_answer"),
+        (without("retry-after"), "several_jobs_are_told_in_one_answer"),
+        (with_header("retry-after", "5"), "a_list_of_what_is_over_asks_for_no_pause"),
+        (saying(200), "a_list_has_so_many_ids_and_no_more"),
+        (saying(200), "several_jobs_are_cancelled_at_once"),
+        (saying(422), "what_names_no_jobs_cancels_none"),
+        (
+            lambda _: respond(json={"events": [], "next": "x"}),
+            "the_feed_tells_how_jobs_came_to_be_what_they_are",
+        ),
+        (lambda _: respond(json={"events": []}), "the_feed_is_read_in_parts"),
+        (saying(410), "what_is_no_cursor_is_told"),
+        (
+            without("events-cursor"),
+            "no_change_is_lost_between_an_answer_and_the_feed",
+        ),
+        (without("events-cursor"), "a_cancel_is_told_by_the_feed"),
+        (saying(200), "a_document_that_is_known_is_not_sent_again"),
+        (with_header("etag", '"one"'), "a_document_that_is_known_is_not_sent_again"),
+        (without("preference-applied"), "an_answer_is_held_as_long_as_was_asked"),
+        (with_header("retry-after", "5"), "an_answer_is_held_as_long_as_was_asked"),
+        (without("preference-applied"), "an_answer_is_held_until_there_is_news"),
+        (without("preference-applied"), "what_is_news_already_is_not_held"),
+        (
+            with_header("preference-applied", "wait=90"),
+            "a_minute_is_the_longest_hold",
+        ),
     ],
     ids=itertools.count(),
 )
@@ -256,7 +283,7 @@ def test_a_server_that_breaks_a_promise_is_found(
     async def run(bent: bool) -> None:
         server = Bent(retry_after=1)
         server.bend = bend if bent else lambda reply: reply
-        server.on_submit(*[job("pending", "completed")] * 9)
+        server.on_submit(*[job("pending", after(0.05, "completed"))] * 9)
         jobs = {
             "running": server.add(job("pending", after(0, "running"))).id,
             "completed": server.add(job("running", after(3, "completed")), age=9).id,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._chance import Steady as Steady
     from ._faults import Fault as Fault
     from ._faults import asks_to_wait as asks_to_wait
+    from ._faults import buffering as buffering
     from ._faults import busy as busy
     from ._faults import drip as drip
     from ._faults import expired_link as expired_link
@@ -60,18 +61,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "_chance": ("Steady",),
     "_faults": (
-        *("Fault", "asks_to_wait", "busy", "drip", "expired_link", "gzip_bomb"),
-        *(
-            "hang",
-            "html",
-            "hung_up",
-            "not_found",
-            "refused",
-            "reset",
-            "says",
-            "server_error",
-        ),
-        *("too_many", "truncated", "wrong_length"),
+        *("Fault", "asks_to_wait", "buffering", "busy", "drip", "expired_link"),
+        *("gzip_bomb", "hang", "html", "hung_up", "not_found", "refused", "reset"),
+        *("says", "server_error", "too_many", "truncated", "wrong_length"),
     ),
     "_invariants": ("InvariantBroken", "Invariants"),
     "_jobs": ("ScriptedJob",),

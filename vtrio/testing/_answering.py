@@ -11,9 +11,10 @@ from typing import Any
 
 from .._checks import shorten
 from . import _wire
+from ._allowance import Allowance
 from ._faults import Fault
 from ._feed import Feed
-from ._holding import Holding
+from ._holding import FEED, Holding
 from ._instants import Instants, wall
 from ._jobs import Record
 from ._plans import Planned, Route
@@ -32,6 +33,8 @@ from ._requests import (
 from ._scripts import Drawn, JobScript, Script
 from ._timeline import Exchange, Kind
 
+_STATUS = frozenset({Kind.POLL, Kind.BATCH, Kind.FEED})
+
 
 class Answering:
     """The jobs of a scripted server, and what it says of them.
@@ -42,6 +45,7 @@ class Answering:
         planned: the faults.
         routes: the answers of the test's own.
         unmatched: the requests for which nothing was scripted.
+        allowance: how many questions for a status get an answer; None for all.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Answering:
         self.planned: list[Planned] = []
         self.routes: list[Route] = []
         self.unmatched: list[Exchange] = []
+        self.allowance: Allowance | None = None
         self.holding = Holding(instants)
         self.feed = Feed(keep_events, self.holding.wake)
 
@@ -91,19 +96,15 @@ class Answering:
         job_id = f"j{len(self.records) + 1}" if id is None else id
         if not job_id or job_id in self.records:
             raise ValueError(f"id={job_id!r} is not allowed: must be a new one")
-        for name, data in (("video", video), ("subtitles", subtitles)):
-            if not isinstance(data, (bytes, type(None))):
-                raise ValueError(
-                    f"{name}={shorten(data)} is not allowed: must be bytes"
-                )
-        if video is None:
-            video = f"the video of {job_id}".encode()
+        _check_bytes("video", video)
+        _check_bytes("subtitles", subtitles)
         record = self.records[job_id] = Record(
             job_id,
             script,
             submitted_at=submitted_at,
             fields=fields,
-            results={"video": video, "subtitles": subtitles},
+            video=video,
+            subtitles=subtitles,
             optional=optional,
             feed=self.feed,
         )
@@ -127,7 +128,15 @@ class Answering:
         for planned in self.planned:
             if planned.strikes(exchange):
                 return planned.fault
-        return None
+        if self.allowance is None or exchange.kind not in _STATUS:
+            return None
+        within = self.allowance.lets_through(exchange.at)
+        return None if within else self.allowance.refusal
+
+    def expire_cursors(self) -> None:
+        """Let the cursors that were given so far be expired ones."""
+        self.feed.expire()
+        self.holding.wake(FEED)
 
     async def answer(self, exchange: Exchange, fault: Fault | None) -> Reply:
         """Say what comes back; a request that asks for it is held until then."""
@@ -153,7 +162,7 @@ class Answering:
             exchange,
             question,
             manner,
-            heard=fault is None or fault.is_heard,
+            heard=fault is None or fault.lets_hear(held=manner.wait is not None),
             word="" if fault is None else fault.word or "",
         )
         return right() if fault is None else fault.spoil(right, wall(manner.now))
@@ -329,6 +338,11 @@ class Answering:
 def refusal(script: object) -> str:
     """Say that something is no script."""
     return f"script={shorten(script)} is not allowed: must be job(...)"
+
+
+def _check_bytes(name: str, data: bytes | None) -> None:
+    if not isinstance(data, (bytes, type(None))):
+        raise ValueError(f"{name}={shorten(data)} is not allowed: must be bytes")
 
 
 _NOTHING_HERE = _wire.problem(404, "no-such-place", "There is nothing here")

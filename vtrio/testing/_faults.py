@@ -43,6 +43,10 @@ class Fault(ABC):
         """Whether not even the request gets through."""
         return False
 
+    def lets_hear(self, *, held: bool) -> bool:
+        """Tell whether the client hears the answer to a request, held or not."""
+        return self.is_heard
+
     @abstractmethod
     def spoil(self, right: Callable[[], Reply], wall: datetime) -> Reply:
         """Make the answer that comes instead; `wall` is the server's time of day."""
@@ -353,6 +357,33 @@ def asks_to_wait(seconds: int, *, as_date: bool = False) -> Fault:
     check_count("seconds", seconds, least=0)
     check_number("seconds", seconds, most=_LONGEST_HEADER)
     return _AsksToWait(seconds, as_date)
+
+
+@dataclass(frozen=True, slots=True)
+class _Buffering(Fault):
+    def __repr__(self) -> str:
+        return "buffering()"
+
+    def lets_hear(self, *, held: bool) -> bool:
+        return not held
+
+    def spoil(self, right: Callable[[], Reply], wall: datetime) -> Reply:
+        good = right()
+        if "preference-applied" not in good.headers:
+            return good
+        return Reply(before=(Pause(math.inf),))
+
+
+def buffering() -> Fault:
+    """A proxy that keeps what it gets until it has got more than that.
+
+    Its buffer is larger than an answer, and is passed on when it is full or the
+    connection to the server ends. An ordinary answer has an end that the proxy can see,
+    and comes through at once. One that the client wants held (`Prefer: wait`) never
+    comes, though the server has long answered it: neither at a change, nor after the
+    seconds that were asked for. To the client it is a silence that outlasts the hold.
+    """
+    return _Buffering()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ _CURSOR = re.compile(r"([0-9a-f]{8})\.([0-9]{1,18})")
 _MOST_EMPTY_ANSWERS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Event:
     """One change of a job's status; `place` is the step of its script."""
 

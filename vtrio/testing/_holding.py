@@ -40,13 +40,17 @@ class Holding:
 
     def wake(self, topic: str | None) -> None:
         """Have those look who wait for a job; every event is one of the feed too."""
-        for one in {topic, FEED}:
-            for held in self._waiting.get(one, ()):
-                held.woken.set()
+        if not self._waiting:  # nearly always, among a hundred thousand events
+            return
+        for held in self._waiting.get(topic, ()):
+            held.woken.set()
+        for held in self._waiting.get(FEED, ()):
+            held.woken.set()
 
     def cut(self, kind: Kind | None, fault: Fault) -> int:
         """End all that are held, or those of a kind; return how many these were."""
-        cut = [h for h in self._held if kind in {None, h.exchange.kind}]
+        of_kind = [h for h in self._held if kind in {None, h.exchange.kind}]
+        cut = [held for held in of_kind if held.cut is None]
         for held in cut:
             held.cut = fault
             held.woken.set()

@@ -33,7 +33,7 @@ class Record:
     # There may be a hundred thousand.
     __slots__ = (
         *("_asked", "_asked_at", "_feed", "_fields", "_life", "_link", "_noted"),
-        *("_path", "_results", "_written", "_written_of", "cancelled_at", "due_at"),
+        *("_subtitles", "_video", "_written", "_written_of", "cancelled_at", "due_at"),
         *("id", "optional", "polls", "submitted_at", "word"),
     )
 
@@ -44,7 +44,8 @@ class Record:
         *,
         submitted_at: float,
         fields: Mapping[str, Any],
-        results: Mapping[str, bytes],
+        video: bytes | None,
+        subtitles: bytes,
         optional: bool,
         feed: Feed,
     ) -> None:
@@ -61,12 +62,11 @@ class Record:
         self._feed = feed
         self._noted = 0
         self._fields = fields
-        self._results = results
+        self._video = video
+        self._subtitles = subtitles
         self._link = 1
         self._written_of: object = None
         self._written: _wire.Written | None = None
-        # Quoted, because an id may be any text.
-        self._path = f"{_wire.COLLECTION}/{quote_id(job_id)}"
         self.pass_to(submitted_at)
 
     # --- how it lives -----------------------------------------------------------------
@@ -97,7 +97,7 @@ class Record:
         look = self._life.tell if heard else self._life.look
         what = look(self.submitted_at, now).what
         self._note()
-        return what if isinstance(what, Fault) else None
+        return None if isinstance(what, str) else what
 
     def submitted(self) -> None:
         """Take in that the answer to the submission tells the first step."""
@@ -119,7 +119,7 @@ class Record:
     def fault(self) -> Fault | None:
         """What the script has wrong with an answer now."""
         what = self._life.step.what
-        if self.cancelled_at is not None or not isinstance(what, Fault):
+        if self.cancelled_at is not None or isinstance(what, str):
             return None
         return what
 
@@ -130,7 +130,7 @@ class Record:
             place = self._noted
             self._noted += 1
             what = self._life.script.steps[place].what
-            if not isinstance(what, Fault):
+            if isinstance(what, str):
                 self._say(_wire.status_word(what), place, entered[place])
             elif not self.word:
                 self._say(JobStatus.PENDING.value, place, entered[place])
@@ -201,8 +201,11 @@ class Record:
         what = exchange.path.rpartition("/")[2]
         if exchange.target != self._links()[f"{what}_url"]:
             return _wire.problem(403, "link-expired", "The link has expired")
+        video = self._video
+        if video is None:
+            video = f"the video of {self.id}".encode()
         return _wire.result(
-            self._results[what],
+            video if what == "video" else self._subtitles,
             name=f"{self.id}/{what}",
             kind="video/mp4" if what == "video" else "text/vtt; charset=utf-8",
             asked=exchange.headers,
@@ -294,11 +297,16 @@ class Record:
         done = {"progress": 1.0} if is_completed else {}
         return {**done, **self._fields, **self._life.told_members()}
 
+    @property
+    def _path(self) -> str:
+        # Quoted, because an id may be any text.
+        return f"{_wire.COLLECTION}/{quote_id(self.id)}"
+
     def _links(self) -> dict[str, str]:
+        path = self._path
         query = "" if self._link == 1 else f"?link={self._link}"
         return {
-            f"{what}_url": f"{self._path}/{what}{query}"
-            for what in ("video", "subtitles")
+            f"{what}_url": f"{path}/{what}{query}" for what in ("video", "subtitles")
         }
 
 

@@ -63,11 +63,13 @@ def after(age: float, what: _What, **members: Any) -> Step[_What]:
 class Script(Generic[_What]):
     """The steps of a job's life, in order."""
 
+    __slots__ = ("steps",)
+
     def __init__(self, steps: tuple[_What | Step[_What], ...]) -> None:
         if not steps:
             raise ValueError("steps=() is not allowed: must be at least one")
         self.steps: tuple[Step[_What], ...] = tuple(
-            step if isinstance(step, Step) else Step(step) for step in steps
+            [step if isinstance(step, Step) else Step(step) for step in steps]
         )
         ages = [step.age for step in self.steps if step.age is not None]
         if ages != sorted(ages):
@@ -126,11 +128,13 @@ def job(first: What, *steps: What | Step[What], **members: Any) -> JobScript:
 class Life(Generic[_What]):
     """Where one job stands in its script. Instants are the caller's clock."""
 
+    __slots__ = ("_come_to", "_missed", "_place", "_told", "entered", "script")
+
     def __init__(self, script: Script[_What]) -> None:
         self.script = script
         self._place = 0
         self._told = False
-        self._missed: list[int] = []
+        self._missed: tuple[int, ...] = ()
         self._come_to = -1
         self.entered: list[float] = []
         """When each step that has begun took hold."""
@@ -187,8 +191,8 @@ class Life(Generic[_What]):
                 break
             else:
                 self.entered.append(max(self.entered[-1], submitted_at + following.age))
-            if isinstance(self.step.what, Fault) and not self._told:
-                self._missed.append(self._place)
+            if not self._told and isinstance(self.step.what, Fault):
+                self._missed = (*self._missed, self._place)
             self._place += 1
             self._told = False
 
@@ -224,7 +228,8 @@ class Life(Generic[_What]):
         """Return what the steps so far have said of the job."""
         members: dict[str, Any] = {}
         for step in self.script.steps[: self._place + 1]:
-            members.update(step.members)
+            if step.members:
+                members.update(step.members)
         return members
 
 

@@ -18,9 +18,10 @@ from .._arguments import check_base_url, check_status_path
 from .._checks import check_count, check_number, shorten
 from .._names import publish
 from ..client import VideoTranslationClient
+from ._allowance import Allowance
 from ._answering import Answering, refusal
 from ._chance import Steady
-from ._faults import Fault
+from ._faults import Fault, reset
 from ._instants import Instants, time_is_virtual
 from ._jobs import ScriptedJob
 from ._plans import Answer, Planned, Route
@@ -217,6 +218,51 @@ class ScriptedServer:
                 about.id if isinstance(about, ScriptedJob) else about,
                 optional,
             )
+        )
+
+    def cut_off(self, to: Kind | str | None = None, fault: Fault | None = None) -> int:
+        """Let the requests that are held at this moment end at once.
+
+        Args:
+            to: which: `poll`, `batch` or `feed`; None for all.
+            fault: how they end; `reset()` by default.
+
+        Returns:
+            How many these were.
+        """
+        if not isinstance(fault, (Fault, type(None))):
+            raise ValueError(
+                f"fault={shorten(fault)} is not allowed: must be one of vtrio.testing's"
+            )
+        return self._answering.holding.cut(_kind(to), fault or reset())
+
+    def expire_cursors(self) -> None:
+        """Let all cursors that the feed has given so far be answered with 410.
+
+        A request that is held with one of them ends so at once.
+        """
+        self._answering.expire_cursors()
+
+    def allowance(
+        self, *, rate: float = 50, burst: float = 10, retry_after: float | None = None
+    ) -> None:
+        """Allow so many questions for a status from now on; what is beyond gets 429.
+
+        It is a token bucket over polls, lists and the feed together. One that a fault
+        strikes takes no token. A second call takes the place of the first, and begins
+        with what is left of that.
+
+        Args:
+            rate: requests a second, in the long run.
+            burst: how many at once, after a pause.
+            retry_after: seconds that a refusal asks to wait; None for no word of it.
+        """
+        self._answering.allowance = Allowance(
+            rate,
+            burst,
+            retry_after,
+            now=self._instants.now(),
+            before=self._answering.allowance,
         )
 
     def route(

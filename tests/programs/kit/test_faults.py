@@ -239,8 +239,8 @@ async def test_a_hint_of_no_time_hints_at_nothing(autojump_clock: MockClock) -> 
     assert talk.asked_at == [0.0, 10.0, 20.0, 30.0]
     assert [poll.outcome for poll in talk.polls] == [
         "200 running",
-        "200 running, Retry-After: 0",
-        "200 running, Retry-After: Thu, 01 Jan 2026 00:00:20 GMT",
+        "304 running, Retry-After: 0",
+        "304 running, Retry-After: Thu, 01 Jan 2026 00:00:20 GMT",
         "200 completed",
     ]
 

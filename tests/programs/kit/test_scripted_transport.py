@@ -91,7 +91,7 @@ async def submit(client: VideoTranslationClient, **settings: Any) -> Job:
 async def test_it_works_on_a_real_clock_too() -> None:
     """Instants count from when it is first used."""
     server = ScriptedServer()
-    talk = server.add(job("running", after(0.01, "completed")))
+    talk = server.add(job("pending", "running", after(0.01, "completed")))
     await server.client(schedule=Fixed(0.005)).wait(talk.id)
     assert 0 <= talk.asked_at[0] < talk.asked_at[-1] < 5
     assert talk.asked_at[-1] >= 0.01

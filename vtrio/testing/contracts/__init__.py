@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from ._remote import SourceUnderTest
 from ._schedules import ScheduleContract
+from ._server_under_test import ServerUnderTest
 from ._sources import SourceContract
-from ._wire import ServerUnderTest, WireContract
+from ._wire import WireContract
 
 __all__ = [
     "ScheduleContract",

@@ -6,78 +6,28 @@ them comes last.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ..._job import JobStatus
 from ...client import VideoTranslationClient
-
-_COLLECTION = "/v1/translations"
-_MEMBERS = {
-    *("id", "status", "progress", "stage", "target_language", "source_language"),
-    *("media_seconds", "created_at", "started_at", "finished_at", "error", "result"),
-}
-_SECONDS = re.compile(r"\d+(\.\d+)?")
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-_STRONG = re.compile(r'"[^"]+"')
-_SAFE = re.compile(r"[A-Za-z0-9._~-]+")
-_VIDEO = bytes(range(256)) * 40
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerUnderTest:
-    """A server, how to reach it, and what is true of its jobs.
-
-    Attributes:
-        url: where it is.
-        http: an `AsyncClient` of httpx or httpx2 that reaches it.
-        jobs: ids of jobs by their status: at least a `running`, a `completed` and an
-            `error`. Each stays as it is while a test runs, unless the test changes it.
-        form: what else to send with a video; the job that it makes completes soon.
-    """
-
-    url: str
-    http: Any
-    jobs: Mapping[str, str]
-    form: Mapping[str, str] = field(default_factory=lambda: {"target_language": "pt"})
-
-    def __post_init__(self) -> None:
-        missing = {"running", "completed", "error"} - self.jobs.keys()
-        if missing:
-            raise ValueError(
-                f"jobs={dict(self.jobs)!r} is not allowed: must have"
-                f" {', '.join(sorted(missing))}"
-            )
-
-    async def get(self, path: str, **headers: str) -> Any:
-        """Ask for something."""
-        return await self.http.get(f"{self.url}{path}", headers=_headers(headers))
-
-    async def post(self, path: str, **headers: str) -> Any:
-        """Post nothing."""
-        return await self.http.post(f"{self.url}{path}", headers=_headers(headers))
-
-    async def submit(
-        self, *, video: bytes | None = _VIDEO, key: str | None = None, **form: str
-    ) -> Any:
-        """Post a video, or a form without one."""
-        fields = {**self.form, **form}
-        files = {name: (None, value.encode()) for name, value in fields.items()}
-        if video is not None:
-            files["video"] = ("clip.mp4", video)  # type: ignore[assignment]
-        headers = {} if key is None else {"Idempotency-Key": key}
-        return await self.http.post(
-            f"{self.url}{_COLLECTION}", files=files, headers=headers
-        )
+from ._server_under_test import (
+    COLLECTION,
+    SECONDS,
+    STRONG,
+    VIDEO,
+    ServerUnderTest,
+    check_hint,
+    check_problem,
+    read_job,
+    read_json,
+)
+from ._wire_held import HeldOnTheWire
+from ._wire_of_many import ManyOnTheWire
 
 
-class WireContract:
+class WireContract(ManyOnTheWire, HeldOnTheWire):
     """The wire, as a client sees it. Define the fixture `server`.
 
     It may be async, and gives a `ServerUnderTest`.
@@ -96,7 +46,7 @@ class WireContract:
         """`GET /status` says how the one job stands."""
         answer = await server.get("/status")
         assert answer.status_code == 200
-        document = _json(answer)
+        document = read_json(answer)
         assert document.keys() == {"result"}
         assert document["result"] in {"pending", "completed", "error"}
 
@@ -106,15 +56,15 @@ class WireContract:
         """202, where it is, when to ask, and the job as it stands."""
         answer = await server.submit(source_language="en")
         assert answer.status_code == 202, answer.text
-        document = _job(answer)
-        assert answer.headers["Location"].endswith(f"{_COLLECTION}/{document['id']}")
+        document = read_job(answer)
+        assert answer.headers["Location"].endswith(f"{COLLECTION}/{document['id']}")
         assert document["target_language"] == server.form["target_language"]
         assert document["source_language"] == "en"
         assert document["status"] in {"pending", "running"}
         assert float(answer.headers["Job-Age"]) < 60
-        _check_hint(answer)
-        again = await server.get(f"{_COLLECTION}/{document['id']}")
-        assert _job(again)["created_at"] == document["created_at"]
+        check_hint(answer)
+        again = await server.get(f"{COLLECTION}/{document['id']}")
+        assert read_job(again)["created_at"] == document["created_at"]
 
     async def test_the_same_key_makes_one_job(self, server: ServerUnderTest) -> None:
         """Quoted or bare; another payload is told, and makes none."""
@@ -123,44 +73,44 @@ class WireContract:
         assert (first.status_code, again.status_code) == (202, 202)
         assert first.json()["id"] == again.json()["id"]
         assert (await server.submit(key="two")).json()["id"] != first.json()["id"]
-        _check_problem(await server.submit(key='"one"', video=b"another"), 422)
-        _check_problem(await server.submit(key='"one"', source_language="de"), 422)
+        check_problem(await server.submit(key='"one"', video=b"another"), 422)
+        check_problem(await server.submit(key='"one"', source_language="de"), 422)
 
     async def test_half_a_submission_is_refused(self, server: ServerUnderTest) -> None:
         """Without a video, without a language, and what is no form."""
-        _check_problem(await server.submit(video=None), 422)
-        _check_problem(await server.submit(target_language=""), 422)
+        check_problem(await server.submit(video=None), 422)
+        check_problem(await server.submit(target_language=""), 422)
         no_form = await server.http.post(
-            f"{server.url}{_COLLECTION}", json={"source_url": "http://v.example/v.mp4"}
+            f"{server.url}{COLLECTION}", json={"source_url": "http://v.example/v.mp4"}
         )
-        _check_problem(no_form, 415)
+        check_problem(no_form, 415)
 
     async def test_a_job_that_runs_has_no_end(self, server: ServerUnderTest) -> None:
         """And asks to wait for a while."""
-        answer = await server.get(f"{_COLLECTION}/{server.jobs['running']}")
+        answer = await server.get(f"{COLLECTION}/{server.jobs['running']}")
         assert answer.status_code == 200
-        document = _job(answer)
+        document = read_job(answer)
         assert document["status"] == "running"
         assert document["finished_at"] is None
         assert document["result"] is None
         assert document["error"] is None
-        assert _SECONDS.fullmatch(answer.headers["Job-Age"])
+        assert SECONDS.fullmatch(answer.headers["Job-Age"])
         assert "Job-Ended-Ago" not in answer.headers
         assert "Job-Run-Time" not in answer.headers
-        _check_hint(answer)
+        check_hint(answer)
 
     async def test_a_job_that_is_over_says_since_when(
         self, server: ServerUnderTest
     ) -> None:
         """How long it ran, how long ago it ended, and where its result lies."""
         for word in ("completed", "error"):
-            answer = await server.get(f"{_COLLECTION}/{server.jobs[word]}")
-            document = _job(answer)
+            answer = await server.get(f"{COLLECTION}/{server.jobs[word]}")
+            document = read_job(answer)
             assert document["status"] == word
             assert document["finished_at"] >= document["created_at"]
             ages = ("Job-Age", "Job-Run-Time", "Job-Ended-Ago")
             for name in ages:
-                assert _SECONDS.fullmatch(answer.headers[name]), name
+                assert SECONDS.fullmatch(answer.headers[name]), name
             age, _, ended_ago = (float(answer.headers[name]) for name in ages)
             assert ended_ago <= age
             assert "Retry-After" not in answer.headers
@@ -176,11 +126,11 @@ class WireContract:
         self, server: ServerUnderTest
     ) -> None:
         """What changes with every look is in the headers."""
-        path = f"{_COLLECTION}/{server.jobs['completed']}"
+        path = f"{COLLECTION}/{server.jobs['completed']}"
         first, again = await server.get(path), await server.get(path)
         assert first.content == again.content
         assert first.headers["ETag"] == again.headers["ETag"]
-        other = await server.get(f"{_COLLECTION}/{server.jobs['error']}")
+        other = await server.get(f"{COLLECTION}/{server.jobs['error']}")
         assert other.headers["ETag"] != first.headers["ETag"]
 
     async def test_what_is_not_there_is_a_problem(
@@ -188,19 +138,19 @@ class WireContract:
     ) -> None:
         """404, for whatever is asked of it."""
         for path in ("nobody", "nobody/video", "nobody/subtitles"):
-            _check_problem(await server.get(f"{_COLLECTION}/{path}"), 404)
-        _check_problem(await server.post(f"{_COLLECTION}/nobody/cancel"), 404)
-        _check_problem(await server.get("/v1/nowhere"), 404)
+            check_problem(await server.get(f"{COLLECTION}/{path}"), 404)
+        check_problem(await server.post(f"{COLLECTION}/nobody/cancel"), 404)
+        check_problem(await server.get("/v1/nowhere"), 404)
 
     async def test_a_job_is_cancelled_once(self, server: ServerUnderTest) -> None:
         """202, then 200: nothing changes any more."""
-        path = f"{_COLLECTION}/{server.jobs['running']}"
+        path = f"{COLLECTION}/{server.jobs['running']}"
         first = await server.post(f"{path}/cancel")
         assert first.status_code == 202
         again = await server.post(f"{path}/cancel")
         assert again.status_code == 200
         for answer in (first, again, await server.get(path)):
-            document = _job(answer)
+            document = read_job(answer)
             assert document["status"] == "cancelled"
             assert document["finished_at"] is not None
             assert "Job-Ended-Ago" in answer.headers
@@ -208,10 +158,10 @@ class WireContract:
     async def test_what_is_over_is_not_cancelled(self, server: ServerUnderTest) -> None:
         """It stays as it is, and that is no error."""
         for word in ("completed", "error"):
-            path = f"{_COLLECTION}/{server.jobs[word]}/cancel"
+            path = f"{COLLECTION}/{server.jobs[word]}/cancel"
             answer = await server.post(path)
             assert answer.status_code == 200
-            assert _job(answer)["status"] == word
+            assert read_job(answer)["status"] == word
 
     async def test_only_a_completed_job_has_a_result(
         self, server: ServerUnderTest
@@ -219,8 +169,8 @@ class WireContract:
         """409 until then, and after another end."""
         for word in ("running", "error"):
             for what in ("video", "subtitles"):
-                path = f"{_COLLECTION}/{server.jobs[word]}/{what}"
-                _check_problem(await server.get(path), 409)
+                path = f"{COLLECTION}/{server.jobs[word]}/{what}"
+                check_problem(await server.get(path), 409)
 
     async def test_a_result_comes_whole(self, server: ServerUnderTest) -> None:
         """With its length, its kind, and a validator that joins its parts."""
@@ -230,7 +180,7 @@ class WireContract:
             assert answer.status_code == 200
             assert int(answer.headers["Content-Length"]) == len(answer.content) > 0
             assert answer.headers["Content-Type"].startswith((kind, "application/oct"))
-            assert _STRONG.fullmatch(answer.headers["ETag"])
+            assert STRONG.fullmatch(answer.headers["ETag"])
             assert answer.headers["Accept-Ranges"] == "bytes"
 
     async def test_a_result_comes_in_parts(self, server: ServerUnderTest) -> None:
@@ -256,7 +206,7 @@ class WireContract:
         other = await server.get(link, range="bytes=3-", if_range='"other"')
         assert (other.status_code, other.content) == (200, whole.content)
         beyond = await server.get(link, range=f"bytes={size}-")
-        _check_problem(beyond, 416)
+        check_problem(beyond, 416)
         assert beyond.headers["Content-Range"] == f"bytes */{size}"
 
     async def test_a_result_that_is_known_is_not_sent_again(
@@ -275,7 +225,7 @@ class WireContract:
     ) -> None:
         """Submitted, waited for, fetched, cancelled, asked about."""
         target = tmp_path / "talk.mp4"
-        target.write_bytes(_VIDEO)
+        target.write_bytes(VIDEO)
         async with VideoTranslationClient(
             server.url, http=server.http, initial_wait_time=0.02, backoff_factor=1
         ) as client:
@@ -291,48 +241,7 @@ class WireContract:
             assert await client.get_status(server.jobs["error"]) == "error"
 
 
-def _headers(named: Mapping[str, str]) -> dict[str, str]:
-    return {name.replace("_", "-"): value for name, value in named.items()}
-
-
-def _json(answer: Any) -> Any:
-    assert answer.headers["Content-Type"].partition(";")[0] == "application/json"
-    return answer.json()
-
-
-def _job(answer: Any) -> Any:
-    """Check what holds for every answer about a job, and return its document."""
-    document = _json(answer)
-    assert document.keys() >= _MEMBERS, f"missing: {_MEMBERS - document.keys()}"
-    assert _SAFE.fullmatch(document["id"])
-    assert document["progress"] is None or 0 <= document["progress"] <= 1
-    for name in ("created_at", "started_at", "finished_at"):
-        text = document[name]
-        if text is not None or name == "created_at":
-            assert _INSTANT.fullmatch(text), f"{name}: {text}"
-            assert datetime.fromisoformat(text).tzinfo == UTC
-    assert _STRONG.fullmatch(answer.headers["ETag"])
-    assert answer.headers["Cache-Control"] == "private, no-cache"
-    varies = {name.strip() for name in answer.headers["Vary"].split(",")}
-    assert varies >= {"Prefer", "Authorization"}
-    return document
-
-
-def _check_hint(answer: Any) -> None:
-    assert re.fullmatch(r"[1-9]\d*", answer.headers["Retry-After"])
-
-
-def _check_problem(answer: Any, status: int) -> None:
-    assert answer.status_code == status, answer.text
-    kind = answer.headers["Content-Type"].partition(";")[0]
-    assert kind == "application/problem+json"
-    document = answer.json()
-    assert document["status"] == status
-    assert document["type"]
-    assert document["title"]
-
-
 async def _link(server: ServerUnderTest, what: str) -> str:
     """Return where the result of the completed job lies."""
-    answer = await server.get(f"{_COLLECTION}/{server.jobs['completed']}")
+    answer = await server.get(f"{COLLECTION}/{server.jobs['completed']}")
     return str(answer.json()["result"][f"{what}_url"])
