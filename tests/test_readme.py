@@ -87,7 +87,7 @@ def folder(tmp_path: Path, sample: Path) -> Path:
 def test_every_block_is_run_by_a_test() -> None:
     """No block is of a language that nothing here runs."""
     assert {language for language, _ in BLOCKS} == {"python", "sh"}
-    assert (len(PYTHON), len(SET_UPS), len(COMMANDS)) == (6, 2, 1)
+    assert (len(PYTHON), len(SET_UPS), len(COMMANDS)) == (7, 2, 1)
     assert SERVING in SHELL
 
 
@@ -106,12 +106,14 @@ def test_an_example_runs(code: str, url: str, folder: Path) -> None:
     assert done.stderr == ""
     if "final_status" in code:
         assert "final status: completed" in done.stdout
-    if "download" in code:
+    if "as_completed" in code:
+        assert done.stdout.count(".mp4 took ") == 3
+    elif "download" in code:
         assert (folder / "talk.pt.mp4").exists()
     if "durations.json" in code:
         assert (folder / "durations.json").exists()
         assert "completed after " in done.stdout
-    elif "receipt" in code:
+    elif "receipt" in code and "as_completed" not in code:
         assert "s: last poll" in done.stdout
 
 

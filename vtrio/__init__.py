@@ -32,16 +32,25 @@ if TYPE_CHECKING:
     from ._errors import Unreachable as Unreachable
     from ._errors import VtrioError as VtrioError
     from ._errors import WaitTimeout as WaitTimeout
+    from ._governor import Governor as Governor
+    from ._governor import GovernorStatistics as GovernorStatistics
     from ._job import Job as Job
     from ._job import JobProblem as JobProblem
     from ._job import JobResult as JobResult
     from ._job import JobStatus as JobStatus
+    from ._many import Outcomes as Outcomes
+    from ._many import Updates as Updates
+    from ._outcomes import FleetStatistics as FleetStatistics
+    from ._outcomes import JobUpdate as JobUpdate
+    from ._outcomes import Outcome as Outcome
     from ._receipt import Delay as Delay
     from ._receipt import DelayReason as DelayReason
     from ._receipt import Receipt as Receipt
     from ._source import Answer as Answer
     from ._source import Capabilities as Capabilities
     from ._source import StatusSource as StatusSource
+    from ._stalls import JobPhase as JobPhase
+    from ._stalls import Stall as Stall
     from .client import VideoTranslationClient as VideoTranslationClient
     from .schedules import Exponential as Exponential
     from .schedules import Fixed as Fixed
@@ -64,9 +73,13 @@ _HOMES = {
         *("RequestTimedOut", "ServerBusy", "TransientError", "Unauthorized"),
         *("Unreachable", "VtrioError", "WaitTimeout"),
     ),
+    "_governor": ("Governor", "GovernorStatistics"),
     "_job": ("Job", "JobProblem", "JobResult", "JobStatus"),
+    "_many": ("Outcomes", "Updates"),
+    "_outcomes": ("FleetStatistics", "JobUpdate", "Outcome"),
     "_receipt": ("Delay", "DelayReason", "Receipt"),
     "_source": ("Answer", "Capabilities", "StatusSource"),
+    "_stalls": ("JobPhase", "Stall"),
     "client": ("VideoTranslationClient",),
     "schedules": ("Exponential", "Fixed", "Learned", "Schedule"),
 }

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from ._job import Job
+from ._stalls import Stall
+
+_T = TypeVar("_T")
 
 OnUpdate = Callable[[str], Awaitable[object] | object]
 OnJob = Callable[[Job], Awaitable[object] | object]
+OnStall = Callable[[Stall], Awaitable[object] | object]
 
 
-async def tell(callback: OnJob, job: Job) -> None:
+async def tell(callback: Callable[[_T], Awaitable[object] | object], what: _T) -> None:
     """Call back, and await what comes of it if that can be awaited."""
-    outcome = callback(job)
+    outcome = callback(what)
     if inspect.isawaitable(outcome):
         await outcome
 

@@ -143,5 +143,25 @@ class Job:
         """The status in the server's own word."""
         return self.unknown_word or self.status
 
+    def _with(self, seen: Sighting | None, receipt: Receipt | None) -> Job:
+        """Return the same with these: `dataclasses.replace` takes four times as long."""
+        return Job(
+            id=self.id,
+            status=self.status,
+            progress=self.progress,
+            stage=self.stage,
+            target_language=self.target_language,
+            source_language=self.source_language,
+            media_seconds=self.media_seconds,
+            created_at=self.created_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            error=self.error,
+            result=self.result,
+            unknown_word=self.unknown_word,
+            seen=seen,
+            receipt=receipt,
+        )
+
 
 publish(Job, JobProblem, JobResult, JobStatus)

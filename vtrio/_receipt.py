@@ -50,6 +50,8 @@ class Receipt:
             seen by the first poll is not known.
         unknown_words: status words of the server that are none of ours; the first
             twenty.
+        told_by: how the end was learned of: by a poll of this job alone (`single`), of
+            many (`batch`), one of many that was held (`held`), or by the feed (`feed`).
     """
 
     job_id: str
@@ -62,6 +64,7 @@ class Receipt:
     lag: float | None = None
     lag_bounds: tuple[float, float] | None = None
     unknown_words: tuple[str, ...] = ()
+    told_by: str = "single"
 
 
 publish(Delay, DelayReason, Receipt)

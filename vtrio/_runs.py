@@ -22,6 +22,18 @@ def this_run() -> object:
         return token
 
 
+def require_trio() -> None:
+    """Refuse to go on under another library.
+
+    Raises:
+        RuntimeError: saying how to start.
+    """
+    if not trio.lowlevel.in_trio_task():
+        raise RuntimeError(
+            "vtrio runs under trio only; start your program with trio.run(main)"
+        )
+
+
 def of_this_run(job: Job | str) -> Job | None:
     """Return what is known of a job; when it was seen counts in this run alone."""
     if isinstance(job, str):

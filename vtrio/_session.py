@@ -8,8 +8,8 @@ writes no log, so that every rule of waiting can be tested as arithmetic.
 from __future__ import annotations
 
 import math
-from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from ._checks import check_count, check_number, shorten
 from ._errors import (
@@ -43,6 +43,8 @@ UNMEASURED_ANSWER = 0.1
 MOST_REMEMBERED = 1000
 MOST_UNKNOWN_WORDS = 20
 
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -69,9 +71,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the source at this instant; at infinity: never, let the deadline come."""
+    """Ask the source at this instant; at infinity: never, let the deadline come.
+
+    A poll is hurried if it comes earlier than it would have without a failure.
+    """
 
     at: float
+    reason: DelayReason = field(default=DelayReason.SCHEDULE, compare=False)
+    """Why not sooner."""
+    is_hurried: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,38 @@ class Session:
         run: what the clock belongs to; sightings of this wait carry it.
     """
 
+    # There may be a hundred thousand of these: slots, and no list before it is needed.
+    __slots__ = (
+        "_answer_times",
+        "_answered",
+        "_answers",
+        "_bytes",
+        "_delays",
+        "_errors",
+        "_failures",
+        "_failures_in_a_row",
+        "_give_up_at",
+        "_lag",
+        "_lag_bounds",
+        "_last",
+        "_phase",
+        "_polls",
+        "_run",
+        "_running_at",
+        "_schedule",
+        "_seen",
+        "_started_at",
+        "_submitted_at",
+        "_unanswered_at",
+        "_unknown_words",
+        "_work",
+        "job_id",
+        "key",
+        "limits",
+        "told_by",
+        "verdict",
+    )
+
     def __init__(
         self,
         *,
@@ -130,15 +170,15 @@ class Session:
         self._work = work
         self._phase = phase
         self._run = run
-        self._answer_times = deque[float](maxlen=RECENT_ANSWERS)
+        self._answer_times: tuple[float, ...] = ()
         self._answers = 0
         self._polls = 0
         self._failures = 0
         self._failures_in_a_row = 0
-        self._errors = deque[str](maxlen=MOST_REMEMBERED)
+        self._errors: list[str] | None = None
         self._bytes = 0
-        self._delays = deque[Delay](maxlen=MOST_REMEMBERED)
-        self._unknown_words: list[str] = []
+        self._delays: list[Delay] | None = None
+        self._unknown_words: tuple[str, ...] = ()
         self._submitted_at = submitted_at
         self._running_at: float | None = None
         # When the question was asked that nobody has answered yet.
@@ -151,6 +191,8 @@ class Session:
         self._give_up_at = math.inf if limit is None else started_at + limit
         if last is not None and last.seen is not None and not last.is_final:
             self._start_from(last.seen)
+        self.told_by = "single"
+        """By what the latest answer came; see `Receipt`."""
         self.verdict: Deliver | Stop | None = None
         """How the wait ended, once it has."""
 
@@ -167,7 +209,7 @@ class Session:
     @property
     def unknown_words(self) -> tuple[str, ...]:
         """The status words heard so far that are none of ours, each once."""
-        return tuple(self._unknown_words)
+        return self._unknown_words
 
     def begin(self, *, now: float, roll: float) -> Instruction:
         """Say how the wait starts: at once, unless there is an answer to start from."""
@@ -179,8 +221,14 @@ class Session:
         # What was seen earlier counts as the first answer, given when it was seen.
         seen = last.seen
         self._answers = 1
-        self._answer_times.append(seen.took)
+        self._answer_times = (seen.took,)
         return self._pause(roll=roll, now=now, since=seen.at, hint=seen.retry_after)
+
+    def park(self) -> None:
+        """Begin without a plan: somebody tells what happens to the job."""
+        if self._last is not None and self._last.seen is not None:
+            self._answers = 1
+            self._answer_times = (self._last.seen.took,)
 
     def asking(self, *, now: float) -> None:
         """Take in that a poll is about to be made; it counts, whatever comes of it."""
@@ -189,40 +237,76 @@ class Session:
             self._unanswered_at = now
 
     def answered(
-        self, answer: Answer, *, asked_at: float, now: float, roll: float
+        self,
+        answer: Answer,
+        *,
+        asked_at: float,
+        now: float,
+        roll: float,
+        plans: bool = True,
     ) -> Instruction:
-        """Take in a good answer."""
+        """Take in a good answer; without plans nobody will ask of themselves."""
         self._count_answer(asked_at, now, size=answer.size, answered=True)
         self._answered = True
         self._failures_in_a_row = 0
         if self._submitted_at is None and answer.age is not None:
             self._submitted_at = now - answer.age
-        if answer.age is None and self._submitted_at is not None:
-            answer = replace(answer, age=now - self._submitted_at)
-        job = self._last = sighted(answer, asked_at=asked_at, now=now, run=self._run)
+        job = self._last = sighted(
+            answer,
+            asked_at=asked_at,
+            now=now,
+            run=self._run,
+            age=self.age(now=now),
+        )
         word = job.unknown_word
         room = len(self._unknown_words) < MOST_UNKNOWN_WORDS
         if word is not None and room and word not in self._unknown_words:
-            self._unknown_words.append(word)
+            self._unknown_words = (*self._unknown_words, word)
         if job.is_final:
             self._note_end(answer, now)
             return self._conclude(job, now)
         self._running_at = asked_at
+        if not plans:
+            return Ask(math.inf)
         return self._pause(roll=roll, now=now, since=now, hint=answer.hint)
 
     def failed(
-        self, error: RemoteError, *, asked_at: float, now: float, roll: float
+        self,
+        error: RemoteError,
+        *,
+        asked_at: float,
+        now: float,
+        roll: float,
+        has_credit: bool | None = None,
     ) -> Instruction:
-        """Take in a poll that brought no good answer."""
+        """Take in a poll that brought no good answer.
+
+        The next one may come earlier than after a good answer, as the schedule says,
+        if there is credit for that; None where nobody counts.
+        """
         replied = error.status_code is not None
         self._count_answer(asked_at, now, size=error.size, answered=replied)
         if isinstance(error, Refused) and not self._may_not_be_there_yet(error, now):
             return self._stop(error, now)
         self._answered = False
-        self._failures += 1
         self._failures_in_a_row += 1
-        self._errors.append(str(error))
-        return self._pause(roll=roll, now=now, since=now, hint=error.hint)
+        self.missed(error)
+        return self._pause(
+            roll=roll, now=now, since=now, hint=error.hint, has_credit=has_credit
+        )
+
+    def missed(self, error: RemoteError) -> None:
+        """Take in a poll of many that failed, for which another way is tried at once."""
+        self._failures += 1
+        self._errors = _remember(self._errors, str(error))
+
+    def told(self, job: Job) -> None:
+        """Take in what somebody else has heard of the job: it has not ended."""
+        self._last = job
+
+    def interval(self, *, now: float, roll: float) -> float:
+        """Return how long the schedule would wait from now on; nothing is noted."""
+        return self._delay(self._state(roll=roll, now=now, hint=None))
 
     def expired(self, *, now: float) -> Stop:
         """Say how the wait ends, now that its deadline has passed."""
@@ -231,20 +315,24 @@ class Session:
             if self._last
             else "it never answered"
         )
-        if self._silent_at < self._give_up_at:
-            return self._stop(
-                NoAnswer(
-                    f"{self._what} has not answered for {self.limits.max_silence:g} s"
-                    f" ({self._errors[-1] if self._errors else 'no error either'});"
-                    " check that the server is there, then wait again"
-                ),
-                now,
-            )
+        if self.limits.max_silence is not None and self._silent_at < self._give_up_at:
+            return self.silent(self.limits.max_silence, now=now)
         return self._stop(
             WaitTimeout(
                 f"{self._what} was not finished after max_wait_time="
                 f"{self.limits.max_wait_time:g} s and {self._polls} polls ({seen});"
                 " wait again to go on"
+            ),
+            now,
+        )
+
+    def silent(self, seconds: float, *, now: float, error: str | None = None) -> Stop:
+        """Say how the wait ends, now that nothing has answered for so many seconds."""
+        told = error or (self._errors[-1] if self._errors else "no error either")
+        return self._stop(
+            NoAnswer(
+                f"{self._what} has not answered for {seconds:g} s ({told}); check that"
+                " the server is there, then wait again"
             ),
             now,
         )
@@ -256,12 +344,13 @@ class Session:
             waited=now - self._started_at,
             polls=self._polls,
             failures=self._failures,
-            errors=tuple(self._errors),
+            errors=tuple(self._errors or ()),
             bytes_received=self._bytes,
-            delays=tuple(self._delays),
+            delays=tuple(self._delays or ()),
             lag=self._lag,
             lag_bounds=self._lag_bounds,
-            unknown_words=tuple(self._unknown_words),
+            unknown_words=self._unknown_words,
+            told_by=self.told_by,
         )
 
     @property
@@ -270,6 +359,10 @@ class Session:
         if self._work is not None or self._last is None:
             return self._work
         return self._last.media_seconds
+
+    def age(self, *, now: float) -> float | None:
+        """Return how old the job is, in seconds, where that is known."""
+        return None if self._submitted_at is None else now - self._submitted_at
 
     @property
     def running_age(self) -> float | None:
@@ -317,7 +410,8 @@ class Session:
         self._bytes += size
         if answered:
             self._unanswered_at = None
-            self._answer_times.append(now - asked_at)
+            latest = self._answer_times[1 - RECENT_ANSWERS :]
+            self._answer_times = (*latest, now - asked_at)
 
     def _may_not_be_there_yet(self, error: Refused, now: float) -> bool:
         return (
@@ -342,7 +436,7 @@ class Session:
         """Say after and until which age the job ended, as well as can be known."""
         cancelled = answer.job.status is JobStatus.CANCELLED
         until = None if self._submitted_at is None else now - self._submitted_at
-        told = _told_duration(answer)
+        told = _told_duration(answer, until if answer.age is None else answer.age)
         if told is not None and (until is None or told <= until):
             # A job that was cancelled would have lasted longer.
             return told, None if cancelled else told
@@ -362,25 +456,36 @@ class Session:
         now: float,
         since: float,
         hint: float | None,
+        has_credit: bool | None = None,
     ) -> Instruction:
         """Say when to ask next, `since` the instant from which a delay counts."""
         attempts = self.limits.max_attempts
         if attempts is not None and self._polls >= attempts:
             return self._out_of_attempts(now)
-        delay = self._schedule.delay(self._state(roll=roll, now=since, hint=hint))
-        if not 0 <= delay < math.inf:
-            raise ValueError(
-                f"{shorten(self._schedule)} asked for a delay of {delay!r} s: must be"
-                " a finite number of at least 0"
-            )
+        state = self._state(roll=roll, now=since, hint=hint)
+        delay = unhurried = self._delay(state)
+        if state.failures and has_credit is not None:
+            unhurried = self._delay(replace(state, failures=0))
+            delay = delay if has_credit else max(delay, unhurried)
         reason = DelayReason.SCHEDULE
         if hint is not None and min(hint, LONGEST_HINT) > delay:
             delay, reason = min(hint, LONGEST_HINT), DelayReason.HINT
         due_at = max(now, since + delay)
         due_at, reason = self._fit_before_the_deadline(due_at, reason, now=now)
         until = min(due_at, self.deadline)
-        self._delays.append(Delay(until - now, reason))
-        return Ask(due_at)
+        self._delays = _remember(self._delays, Delay(until - now, reason))
+        # The last poll before the deadline is made in any case.
+        is_hurried = delay < unhurried and reason is not DelayReason.LAST_POLL
+        return Ask(due_at, reason, is_hurried)
+
+    def _delay(self, state: PollState) -> float:
+        delay = self._schedule.delay(state)
+        if not 0 <= delay < math.inf:
+            raise ValueError(
+                f"{shorten(self._schedule)} asked for a delay of {delay!r} s: must be"
+                " a finite number of at least 0"
+            )
+        return delay
 
     def _fit_before_the_deadline(
         self, due_at: float, reason: DelayReason, *, now: float
@@ -437,7 +542,8 @@ class Session:
 
     def _conclude(self, job: Job, now: float) -> Deliver | Stop:
         if job.status is JobStatus.COMPLETED:
-            self.verdict = Deliver(replace(job, receipt=self.receipt(now=now)))
+            receipt = self.receipt(now=now)
+            self.verdict = Deliver(job._with(job.seen, receipt))  # noqa: SLF001 - likewise
             return self.verdict
         return self._stop(_ending(job, self._what), now)
 
@@ -449,10 +555,20 @@ class Session:
         return self.verdict
 
 
-def _told_duration(answer: Answer) -> float | None:
+def _remember(what: list[_T] | None, latest: _T) -> list[_T]:
+    """Keep what is new, and of the old as much as may be remembered."""
+    if what is None:
+        return [latest]
+    what.append(latest)
+    if len(what) > MOST_REMEMBERED:
+        del what[0]
+    return what
+
+
+def _told_duration(answer: Answer, age: float | None) -> float | None:
     """Return the job's duration by the server's own times, where it tells enough."""
-    if answer.age is not None and answer.ended_ago is not None:
-        return max(0.0, answer.age - answer.ended_ago)
+    if age is not None and answer.ended_ago is not None:
+        return max(0.0, age - answer.ended_ago)
     created, finished = answer.job.created_at, answer.job.finished_at
     if created is None or finished is None or finished < created:
         return None

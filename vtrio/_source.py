@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -152,17 +152,27 @@ class FeedSource(StatusSource, Protocol):
         ...
 
 
-def sighted(answer: Answer, *, asked_at: float, now: float, run: object) -> Job:
-    """Return the job of an answer, with when and how it was seen."""
+def sighted(
+    answer: Answer,
+    *,
+    asked_at: float,
+    now: float,
+    run: object,
+    age: float | None = None,
+) -> Job:
+    """Return the job of an answer, with when and how it was seen.
+
+    Where the answer does not tell the job's age, `age` is what is known otherwise.
+    """
     seen = Sighting(
         at=now,
         run=run,
-        age=answer.age,
+        age=age if answer.age is None else answer.age,
         retry_after=answer.hint,
         took=now - asked_at,
         cursor=answer.cursor,
     )
-    return replace(answer.job, seen=seen)
+    return answer.job._with(seen, None)  # noqa: SLF001 - a method of the rules alone
 
 
 publish(Answer, Capabilities, StatusSource)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -47,27 +47,46 @@ def watched_by(watcher: Watcher) -> Iterator[None]:
         _watchers.set(tuple(w for w in _watchers.get() if w is not watcher))
 
 
+def wait_began(session: Session) -> None:
+    """Tell that a wait begins."""
+    for watcher in _watchers.get():
+        watcher.wait_began(session)
+
+
+def wait_ended(session: Session) -> None:
+    """Tell that it has ended."""
+    for watcher in _watchers.get():
+        watcher.wait_ended(session, now=trio.current_time())
+
+
 @contextmanager
 def a_wait(session: Session) -> Iterator[None]:
     """Tell of a wait."""
-    watchers = _watchers.get()
-    for watcher in watchers:
-        watcher.wait_began(session)
+    wait_began(session)
     try:
         yield
     finally:
-        for watcher in watchers:
-            watcher.wait_ended(session, now=trio.current_time())
+        wait_ended(session)
 
 
 @contextmanager
 def a_poll(session: Session, source: StatusSource) -> Iterator[None]:
     """Tell of a poll."""
+    with polls([session], source):
+        yield
+
+
+@contextmanager
+def polls(sessions: Iterable[Session], source: StatusSource) -> Iterator[None]:
+    """Tell of a request that is a poll of several waits."""
     watchers = _watchers.get()
+    sessions = tuple(sessions) if watchers else ()
     for watcher in watchers:
-        watcher.poll_began(session, source)
+        for session in sessions:
+            watcher.poll_began(session, source)
     try:
         yield
     finally:
         for watcher in watchers:
-            watcher.poll_ended(session, source)
+            for session in sessions:
+                watcher.poll_ended(session, source)

@@ -39,14 +39,16 @@ from ._errors import (
     VtrioError,
     WaitTimeout,
 )
+from ._governor import Governor
 from ._job import Job, JobStatus
 from ._learning import Learning
 from ._names import publish
 from ._poller import poll
-from ._runs import of_this_run, seen_now, submitted_at_of, this_run
+from ._runs import of_this_run, require_trio, seen_now, submitted_at_of, this_run
 from ._session import Deliver, Limits, Session, Stop
 from ._source import Answer, StatusSource
 from ._threads import in_thread
+from ._translate_many import TranslatesMany
 from ._videos import open_video
 from ._watching import a_wait
 from .schedules import Exponential, History, Learned, Schedule
@@ -59,7 +61,7 @@ FinalStatus = Literal["completed", "error", "timeout"]
 _INITIAL_WAIT_TIME, _BACKOFF_FACTOR, _JITTER = map(float, ("1.0", "2.0", "0.5"))
 
 
-class VideoTranslationClient:
+class VideoTranslationClient(TranslatesMany):
     """Wait for video translation jobs, promptly, with few requests, never too long.
 
     Used bare, each call opens a connection of its own; as an `async with` block it
@@ -89,6 +91,9 @@ class VideoTranslationClient:
             that is used bare, after each of them); or a `vtrio.schedules.DurationHistory` to
             share with others; or anything else that is a `vtrio.schedules.History`.
             By default it lasts as long as the client.
+        governor: limits what all waits together ask of the server; by default the
+            client has a `Governor()` of its own. Share one among clients that ask one
+            server.
         rng: draws what is random in the waits.
 
     Raises:
@@ -111,6 +116,7 @@ class VideoTranslationClient:
         http: Any = None,
         source: StatusSource | None = None,
         history: History | str | os.PathLike[str] | None = None,
+        governor: Governor | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._base_url = check_base_url(base_url)
@@ -133,6 +139,10 @@ class VideoTranslationClient:
         if status_path is not None:
             check_status_path(status_path)
         check_collaborators(source=source, history=history, rng=rng)
+        if governor is not None and not isinstance(governor, Governor):
+            raise ValueError(
+                f"governor={shorten(governor)} is not allowed: must be a Governor"
+            )
         if source is not None and status_path is not None:
             raise ValueError(
                 f"status_path={status_path!r} together with a source is not allowed:"
@@ -147,6 +157,8 @@ class VideoTranslationClient:
         self._schedule = None if schedule is None else self._learning.bind(schedule)
         self._learned = self._learning.bind(Learned())
         self._rng = rng if rng is not None else random.Random()
+        self._governor = Governor() if governor is None else governor
+        self._times = {}
         self._connections = Connections(
             self._base_url,
             api_key=check_api_key(api_key),
@@ -161,7 +173,7 @@ class VideoTranslationClient:
         return f"<VideoTranslationClient {self._base_url} ({state})>"
 
     async def __aenter__(self) -> Self:
-        _require_trio()
+        require_trio()
         await self._learning.load()
         await self._connections.keep()
         return self
@@ -199,7 +211,7 @@ class VideoTranslationClient:
         Raises:
             Refused: the server will not answer, and asking again would not help.
         """
-        _require_trio()
+        require_trio()
         schedule = self._schedule if self._schedule is not None else self._backoff
         verdict = await self._wait(
             "" if job_id is None else id_of(job_id),
@@ -247,7 +259,7 @@ class VideoTranslationClient:
             Refused: the server will not take it.
             OSError: the file cannot be read.
         """
-        _require_trio()
+        require_trio()
         fields = {"target_language": check_text("to", to)}
         if source_language is not None:
             fields["source_language"] = check_text("source_language", source_language)
@@ -276,7 +288,7 @@ class VideoTranslationClient:
             TransientError: no good answer this time.
             Refused: there will be none.
         """
-        _require_trio()
+        require_trio()
         async with self._connections.asking() as source:
             return await self._once(source.status, id_of(job))
 
@@ -318,7 +330,7 @@ class VideoTranslationClient:
             Refused: the server will not answer, and asking again would not help.
                 Each carries the last `Job` and the `Receipt`.
         """
-        _require_trio()
+        require_trio()
         limits = replace(
             self._limits,
             max_wait_time=max_wait_time,
@@ -364,7 +376,7 @@ class VideoTranslationClient:
             Refused: the server will not give it, or has none.
             OSError: the file cannot be written.
         """
-        _require_trio()
+        require_trio()
         if what not in {"video", "subtitles"}:
             raise ValueError(
                 f"what={shorten(what)} is not allowed: must be 'video' or 'subtitles'"
@@ -407,7 +419,7 @@ class VideoTranslationClient:
             TransientError: no good answer; it may be cancelled all the same.
             Refused: the server will not do it.
         """
-        _require_trio()
+        require_trio()
         async with self._connections.translations() as source:
             return await self._once(source.cancel, id_of(job))
 
@@ -457,7 +469,11 @@ class VideoTranslationClient:
                 lesson = self._learning.begin(session)
                 try:
                     verdict = await poll(
-                        source, session, rng=self._rng, on_job=both(lesson.hear, on_job)
+                        source,
+                        session,
+                        rng=self._rng,
+                        governor=self._governor,
+                        on_job=both(lesson.hear, on_job),
                     )
                 finally:
                     lesson.over()
@@ -467,13 +483,6 @@ class VideoTranslationClient:
                 before=session.deadline, everything=not self._connections.are_kept
             )
         return verdict
-
-
-def _require_trio() -> None:
-    if not trio.lowlevel.in_trio_task():
-        raise RuntimeError(
-            "vtrio runs under trio only; start your program with trio.run(main)"
-        )
 
 
 @contextmanager

@@ -113,7 +113,9 @@ class DurationHistory:
         self._class_of(observation.key).restore(observation)
 
     def _class_of(self, key: str) -> _JobClass:
-        job_class = self._classes.setdefault(key, _JobClass())
+        job_class = self._classes.get(key)
+        if job_class is None:
+            job_class = self._classes[key] = _JobClass()
         self._classes.move_to_end(key)
         if len(self._classes) > MOST_CLASSES:
             self._classes.popitem(last=False)
@@ -203,7 +205,9 @@ class _JobClass:
         return None if plain is None else Belief(plain, 1.0, self.plain.mean_end)
 
     def _compare(self, plain: Interval, scaled: Interval) -> None:
-        before, after = self.plain.model(), self.scaled.model()
+        # Models as they are: of many jobs that end without anybody asking when to poll,
+        # refits would be most of the cost.
+        before, after = self.plain.latest(), self.scaled.latest()
         if before is not None and after is not None:
             ratio = after.likelihood(scaled) / before.likelihood(plain)
             self._gains.append(math.log(ratio))
@@ -244,6 +248,10 @@ class _Lessons:
         if self._new and self._new >= enough:
             self._fit()
         return self.fitted
+
+    def latest(self) -> DurationModel | None:
+        """Return the model as it was last made; the first one is made now."""
+        return self.model() if self.fitted is None else self.fitted
 
     def begin(self, followed: Followed, age: float) -> None:
         self.running[followed] = age

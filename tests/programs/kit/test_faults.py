@@ -31,6 +31,7 @@ from vtrio.testing import (
     ScriptedServer,
     after,
     asks_to_wait,
+    buffering,
     busy,
     drip,
     expired_link,
@@ -443,6 +444,7 @@ def test_faults_read_as_they_are_written() -> None:
         "asks_to_wait(5)": asks_to_wait(5),
         "asks_to_wait(5, as_date=True)": asks_to_wait(5, as_date=True),
         "expired_link()": expired_link(),
+        "buffering()": buffering(),
     }
     assert {repr(fault): fault for fault in faults.values()} == faults
     assert {text: eval(text) for text in faults} == faults  # noqa: S307

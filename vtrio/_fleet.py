@@ -1,0 +1,530 @@
+"""Many waits at once, as data: their sessions on one heap, and what has come of them.
+
+Nothing here waits, or asks. Whoever drives it (`_watch`) takes out what is due, tells
+what was answered, and hands on the news.
+
+A job that is *told of* (a feed follows it, or a held request) need not be asked about when
+its schedule says so: a slow sweep is enough, which finds what was not told. Who is told is
+known by the *epoch*: the stretch of a feed without a gap. A job belongs to it once it was
+looked at after its beginning.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import trio
+
+from ._errors import VtrioError
+from ._job import Job, JobStatus
+from ._outcomes import JobUpdate, Outcome
+from ._poller import warn_of_unknown_words
+from ._receipt import DelayReason
+from ._session import Ask, Deliver, Instruction, Session, Stop
+from ._source import Answer, Change
+from ._stalls import JobPhase, PhaseTimes, Stall
+from ._watching import wait_began, wait_ended
+
+# Seconds after which a job that is told of is looked at all the same.
+SWEEP = 60.0
+# A request for many takes along who would be due within this part of their delay.
+EARLY = 0.25
+# Each delay is shifted at random within this part of it: jobs that were submitted together
+# would be asked about together. A schedule that learns does so by itself, as well.
+SPREAD = 0.25
+# Seconds after which a job that is known to have ended is asked about again, if a poll
+# has failed.
+_AGAIN = 1.0
+# Changes of jobs that nobody waits for yet are remembered, for those who come later.
+_MOST_STRANGERS = 5000
+
+_EXACT = frozenset({DelayReason.LAST_POLL, DelayReason.DEADLINE})
+
+
+class Lesson(Protocol):
+    """What learns from one wait."""
+
+    def hear(self, job: Job) -> None:
+        """Take in an answer."""
+
+    def over(self) -> None:
+        """Take in what the whole wait saw."""
+
+
+class Entry:
+    """One of many waits."""
+
+    __slots__ = (
+        "due_at",
+        "early_at",
+        "epoch",
+        "in_flight",
+        "is_ended",
+        "is_exact",
+        "is_over",
+        "lesson",
+        "looked_at",
+        "number",
+        "phase",
+        "planned_at",
+        "session",
+        "since",
+        "word",
+    )
+
+    def __init__(self, session: Session, lesson: Lesson) -> None:
+        self.session = session
+        self.lesson = lesson
+        self.number = 0  # which of its places on the heap counts
+        self.due_at = 0.0
+        self.early_at = 0.0  # from when it may be taken along
+        self.planned_at = 0.0  # what its schedule wants
+        self.is_exact = False  # whether that must not be put off
+        self.is_ended = False  # whether the feed has told its end
+        self.is_over = False  # the wait; session and lesson are gone then
+        self.in_flight = False
+        self.epoch = -1
+        self.looked_at = -1.0  # when the question was asked that was answered last
+        self.word: str | None = None  # the status that was told last
+        self.phase: JobPhase | None = None
+        self.since = 0.0  # when the phase began, as far as is known
+
+    def __repr__(self) -> str:
+        name = "over" if self.is_over else self.session.job_id
+        return f"<Entry {name}: {self.word}, due {self.due_at:g}>"
+
+
+class Fleet:
+    """The waits, by what is due when; `news` is what nobody has been told yet.
+
+    Args:
+        open_session: makes the session of a job.
+        open_lesson: makes what learns from it.
+        times: how long jobs take in the queue and at work.
+        budgets: what the caller allows for each; what is learned counts otherwise.
+        rng: draws what is random.
+        spread: the part of each delay within which it is shifted at random.
+        tells_changes: whether news are changes too, not outcomes alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        open_session: Callable[[Job | str], Session],
+        open_lesson: Callable[[Session], Lesson],
+        times: PhaseTimes,
+        budgets: Mapping[JobPhase, float],
+        rng: random.Random,
+        spread: float,
+        tells_changes: bool,
+    ) -> None:
+        self._open_session = open_session
+        self._open_lesson = open_lesson
+        self._times = times
+        self._budgets = budgets
+        self._rng = rng
+        self._spread = spread
+        self._tells_changes = tells_changes
+        self.entries: dict[str, Entry] = {}
+        self.news: deque[JobUpdate] = deque()
+        self.epoch = 0
+        self.is_told = False
+        """Whether changes of the jobs of this epoch are being told."""
+        self._heap: list[tuple[float, int, Entry]] = []
+        self._deadlines: list[tuple[float, int, Entry]] = []
+        self._urgent: deque[Entry] = deque()
+        self._numbers = 0
+        # Nearly in the order in which they began.
+        self._phases: dict[JobPhase, dict[Entry, None]] = {
+            phase: {} for phase in JobPhase
+        }
+        # What the feed told of others; and since when what it told is known.
+        self._strangers: OrderedDict[str, Change] = OrderedDict()
+        self._known_since = float("inf")
+        self.completed_jobs = 0
+        self.failed_jobs = 0
+        self.stalled_jobs = 0
+
+    # --- jobs come and go --------------------------------------------------------
+
+    def add(self, job: Job | str) -> bool:
+        """Wait for one more job; tell whether it is a new one."""
+        job_id = job if isinstance(job, str) else job.id
+        if job_id in self.entries:
+            return False
+        now = trio.current_time()
+        session = self._open_session(job)
+        entry = self.entries[job_id] = Entry(session, self._open_lesson(session))
+        wait_began(session)
+        if session.deadline < float("inf"):
+            self._numbers += 1
+            place = (session.deadline, self._numbers, entry)
+            heapq.heappush(self._deadlines, place)
+        last = session.last
+        if last is not None:
+            entry.word = last.word
+            if last.seen is not None:
+                entry.looked_at = last.seen.at - last.seen.took
+                if entry.looked_at >= self._known_since:
+                    entry.epoch = self.epoch
+            if not last.is_final:
+                age = session.running_age or 0.0
+                self._enter_phase(
+                    entry, now - age if last.status is JobStatus.PENDING else now
+                )
+        if self._needs_plan(entry) or last is None or last.is_final:
+            roll = self._rng.random()
+            self._obey(entry, session.begin(now=now, roll=roll), now)
+        else:
+            session.park()
+            self._park(entry, now)
+        missed = self._strangers.pop(job_id, None)
+        if missed is not None and job_id in self.entries:
+            self.changed(missed)
+        return True
+
+    def expire(self, now: float) -> float:
+        """End the waits whose deadlines have come, and return the next deadline."""
+        deadlines = self._deadlines
+        while deadlines:
+            deadline, _, entry = deadlines[0]
+            if entry.is_over:
+                heapq.heappop(deadlines)
+            elif deadline <= now:
+                heapq.heappop(deadlines)
+                self._finish(entry, entry.session.expired(now=now))
+            else:
+                return deadline
+        return float("inf")
+
+    def end_all(self, *, silence: float, error: str | None, now: float) -> None:
+        """End all waits, because nobody has answered anything for so many seconds."""
+        for entry in list(self.entries.values()):
+            verdict = entry.session.silent(silence, error=error, now=now)
+            self._finish(entry, verdict)
+
+    def abandon(self) -> None:
+        """Take in that nobody waits any more."""
+        for entry in self.entries.values():
+            entry.number = 0
+            entry.lesson.over()
+            wait_ended(entry.session)
+            entry.is_over = True
+
+    def _finish(self, entry: Entry, verdict: Deliver | Stop) -> None:
+        session = entry.session
+        del self.entries[session.job_id]
+        entry.number = 0
+        entry.is_over = True
+        self._leave_phase(entry)
+        entry.lesson.over()
+        wait_ended(session)
+        # The heap may hold it for a while, and what it has seen need not be held too.
+        del entry.session, entry.lesson
+        error: VtrioError | None = None
+        match verdict:
+            case Deliver(job):
+                last: Job | None = job
+                receipt = job.receipt
+                self.completed_jobs += 1
+            case Stop(error):
+                last = error.job
+                receipt = error.receipt
+                self.failed_jobs += 1
+        if last is not None and last.is_final:
+            self._times.note(last)
+        assert receipt is not None  # noqa: S101 - every verdict has one
+        outcome = Outcome(
+            job_id=session.job_id, job=last, receipt=receipt, exception=error
+        )
+        self.news.append(JobUpdate(job_id=session.job_id, job=last, outcome=outcome))
+
+    # --- what is due ---------------------------------------------------------------
+
+    def next_due(self) -> float:
+        """Return the instant at which something is due; now or before for at once."""
+        if self._urgent:
+            return -1.0
+        heap = self._heap
+        while heap and heap[0][2].number != heap[0][1]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else float("inf")
+
+    def take_due(self, now: float, most: int) -> list[Entry]:
+        """Take out who is to be asked about now, whoever is longest overdue first.
+
+        Those whose end was told come first, and alone: what they are asked for is there.
+        With others come those who would be due soon, if more than one may be asked about
+        at once.
+        """
+        taken: list[Entry] = []
+        urgent = self._urgent
+        while urgent and len(taken) < most:
+            entry = urgent.popleft()
+            if not entry.is_over and not entry.in_flight:
+                taken.append(entry)
+        if not taken:
+            self._take_from_heap(taken, now, most)
+        for entry in taken:
+            entry.in_flight = True
+            entry.number = 0
+        return taken
+
+    def _take_from_heap(self, taken: list[Entry], now: float, most: int) -> None:
+        heap = self._heap
+        while heap and len(taken) < most:
+            due_at, number, entry = heap[0]
+            if entry.number != number:
+                heapq.heappop(heap)
+                continue
+            if due_at > now and not (taken and most > 1 and entry.early_at <= now):
+                break
+            heapq.heappop(heap)
+            entry.number = 0
+            if self._may_be_put_off(entry, now):
+                self._push(entry, entry.looked_at + SWEEP, now)
+            elif not entry.in_flight:  # then its answer will say when to ask again
+                taken.append(entry)
+
+    def put_back(self, entry: Entry, now: float) -> None:
+        """Have a job asked about at once: what was asked brought nothing about it."""
+        entry.in_flight = False
+        if not entry.is_over:
+            self._push(entry, now, now)
+
+    def is_told_of(self, entry: Entry) -> bool:
+        """Tell whether a job's changes are being told."""
+        return self.is_told and entry.epoch == self.epoch
+
+    def shortest_interval(self, now: float) -> float:
+        """Return how long the schedule would wait, of the oldest job and the newest."""
+        ends = (iter(self.entries.values()), reversed(self.entries.values()))
+        some = [next(end).session for end in ends if self.entries]
+        return min(
+            (session.interval(now=now, roll=0.5) for session in some),
+            default=float("inf"),
+        )
+
+    def spread(self, now: float, *, spent: float) -> Iterator[None]:
+        """Have those asked about again who were put off or had to wait, one at a time.
+
+        Each at a random instant of its schedule's interval, `spent` seconds of which are
+        over: together they would be a herd, and none is later than the schedule allows.
+        """
+        for entry in list(self.entries.values()):
+            yield
+            if entry.is_over or entry.in_flight or entry.is_exact:
+                continue
+            at = entry.planned_at
+            if at <= now:
+                roll = self._rng.random()
+                interval = entry.session.interval(now=now, roll=0.5)
+                at = now + roll * max(0.0, interval - spent)
+            self._push(entry, at, now)
+
+    def _may_be_put_off(self, entry: Entry, now: float) -> bool:
+        return (
+            self.is_told_of(entry)
+            and not entry.is_exact
+            and entry.looked_at + SWEEP > now
+        )
+
+    def _needs_plan(self, entry: Entry) -> bool:
+        """Tell whether a job has to be asked about at an instant of its own."""
+        return not self.is_told_of(entry) or entry.session.deadline < float("inf")
+
+    def _park(self, entry: Entry, now: float) -> None:
+        """Leave a job to what is told, and to the sweep."""
+        entry.planned_at = -float("inf")
+        entry.is_exact = False
+        self._push(entry, now + SWEEP * (0.5 + self._rng.random()), now)
+
+    def _push(self, entry: Entry, due_at: float, now: float) -> None:
+        self._numbers += 1
+        entry.number = self._numbers
+        entry.due_at = entry.early_at = due_at
+        if not entry.is_exact:
+            entry.early_at -= EARLY * max(0.0, due_at - now)
+        heapq.heappush(self._heap, (due_at, self._numbers, entry))
+        if len(self._heap) > 2 * len(self.entries) + 1000:
+            self._heap = [place for place in self._heap if place[2].number == place[1]]
+            heapq.heapify(self._heap)
+
+    def _obey(self, entry: Entry, instruction: Instruction, now: float) -> None:
+        if not isinstance(instruction, Ask):
+            self._finish(entry, instruction)
+            return
+        if instruction.at == float("inf") and entry.session.deadline == instruction.at:
+            self._park(entry, now)
+            return
+        at = entry.planned_at = instruction.at
+        entry.is_exact = instruction.reason in _EXACT
+        if not entry.is_exact:
+            if instruction.reason is DelayReason.SCHEDULE and at > now:
+                at += self._spread * (self._rng.random() - 0.5) * (at - now)
+            if self.is_told_of(entry):
+                at = max(at, now + SWEEP)
+            elif entry.is_ended:
+                at = min(at, now + _AGAIN)
+        self._push(entry, at, now)
+
+    # --- what is heard ----------------------------------------------------------------
+
+    def answered(
+        self,
+        entry: Entry,
+        answer: Answer,
+        *,
+        asked_at: float,
+        now: float,
+        told_by: str,
+        covers: bool,
+    ) -> None:
+        """Take in an answer about a job.
+
+        Args:
+            entry: the wait for it.
+            answer: what was answered.
+            asked_at: when it was asked.
+            now: when it came.
+            told_by: how the end was learned of, if this tells of it.
+            covers: whether what happens to the job from here on will be told.
+        """
+        entry.in_flight = False
+        if entry.is_over:
+            return
+        session = entry.session
+        entry.looked_at = asked_at
+        if entry.is_ended:
+            told_by = "feed"
+            # If this answer does not say so, it knows less than the feed, which will not
+            # tell it again.
+            entry.is_ended = False
+        elif covers:
+            entry.epoch = self.epoch
+        session.told_by = told_by
+        known = len(session.unknown_words)
+        plans = self._needs_plan(entry)
+        instruction = session.answered(
+            answer, asked_at=asked_at, now=now, roll=self._rng.random(), plans=plans
+        )
+        warn_of_unknown_words(session, known)
+        job = session.last
+        if job is not None and not job.is_final:
+            entry.lesson.hear(job)
+            self._note(entry, job)
+        self._obey(entry, instruction, now)
+
+    def failed(self, entry: Entry, instruction: Instruction, now: float) -> None:
+        """Take in what a session says to a poll that failed."""
+        entry.in_flight = False
+        if not entry.is_over:
+            self._obey(entry, instruction, now)
+
+    def changed(self, change: Change, *, is_old: bool = False) -> bool:
+        """Take in a change that the feed tells; say whether it is about a job of ours.
+
+        An end is looked at, since the feed does not tell what came of the job. Of a
+        stretch that the feed has to catch up with (`is_old`), only ends are news of jobs
+        that were looked at meanwhile.
+        """
+        entry = self.entries.get(change.job_id)
+        if entry is None:
+            self._remember_stranger(change)
+            return False
+        session = entry.session
+        if change.status.is_final:
+            # From now on nothing is told of it, so it is asked about until it says so.
+            entry.epoch = -1
+            entry.is_ended = True
+            self._urgent.append(entry)
+        elif not is_old:
+            last = session.last
+            known = (
+                Job(id=change.job_id, status=change.status) if last is None else last
+            )
+            job = replace(
+                known,
+                status=change.status,
+                unknown_word=change.unknown_word,
+                progress=change.progress,
+            )
+            session.told(job)
+            self._note(entry, job)
+        return True
+
+    def begin_epoch(self, since: float) -> None:
+        """Take in that the feed tells what happens from an instant on, and no more."""
+        self.epoch += 1
+        self._strangers.clear()
+        self._known_since = since
+
+    def _remember_stranger(self, change: Change) -> None:
+        self._strangers[change.job_id] = change
+        self._strangers.move_to_end(change.job_id)
+        if len(self._strangers) > _MOST_STRANGERS:
+            self._strangers.popitem(last=False)
+            self._known_since = trio.current_time()
+
+    def _note(self, entry: Entry, job: Job) -> None:
+        """Take in where a job stands that has not ended."""
+        if job.word == entry.word:
+            return
+        entry.word = job.word
+        self._enter_phase(entry, trio.current_time())
+        if self._tells_changes:
+            self.news.append(JobUpdate(job_id=entry.session.job_id, job=job))
+
+    # --- stalls ---------------------------------------------------------------------
+
+    def report_stalls(self, now: float) -> float:
+        """Report who has stalled, and return the instant of the next look."""
+        look_at = float("inf")
+        for phase, waiting in self._phases.items():
+            budget = self._budgets.get(phase)
+            if budget is None:
+                budget = self._times.budget(phase)
+            if budget is None:
+                continue
+            while waiting:
+                entry = next(iter(waiting))
+                if entry.since + budget > now:
+                    look_at = min(look_at, entry.since + budget)
+                    break
+                del waiting[entry]
+                self._report(entry, phase, now - entry.since, budget)
+        return look_at
+
+    def _report(
+        self, entry: Entry, phase: JobPhase, seconds: float, budget: float
+    ) -> None:
+        session = entry.session
+        self.stalled_jobs += 1
+        stall = Stall(
+            job_id=session.job_id,
+            job=session.last,
+            phase=phase,
+            seconds=seconds,
+            budget=budget,
+        )
+        self.news.append(
+            JobUpdate(job_id=session.job_id, job=session.last, stall=stall)
+        )
+
+    def _enter_phase(self, entry: Entry, since: float) -> None:
+        phase = JobPhase.QUEUE if entry.word == JobStatus.PENDING else JobPhase.RUN
+        if phase is not entry.phase:
+            self._leave_phase(entry)
+            entry.phase = phase
+            entry.since = since
+            self._phases[phase][entry] = None
+
+    def _leave_phase(self, entry: Entry) -> None:
+        if entry.phase is not None:
+            self._phases[entry.phase].pop(entry, None)
+        entry.phase = None

@@ -1,0 +1,225 @@
+"""The rungs on which one is told: a feed of changes, and a held request about all jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from ._bell import Bell
+from ._errors import (
+    CursorExpired,
+    RemoteError,
+    RequestTimedOut,
+    Unauthorized,
+    Unreachable,
+)
+from ._fleet import Entry
+from ._ladder import FIRST_HOLD, GRACE, Rung, is_absent
+from ._source import Answers, Changes, FeedSource
+
+if TYPE_CHECKING:
+    from ._watch import Watch
+
+# Changes that come one after another are gathered for so long before the next question;
+# the more there are, the longer, so that requests do not grow with the number of jobs.
+_GATHER = 0.04
+_GATHER_EACH = 0.001
+_LONGEST_GATHER = 0.1
+# A server that says that it holds and does not must not be asked in a circle.
+_MOST_IDLE = 3
+# Seconds for which the schedule's interval is taken to be the same.
+_JUDGED_FOR = 5.0
+# A page that is as long as this is probably followed by another one.
+_LONG_PAGE = 500
+
+
+class Listener:
+    """Takes in what the server tells by itself, as long as it does.
+
+    Attributes:
+        cursor: where the feed goes on.
+        bell: rings when there may be something to listen to.
+    """
+
+    def __init__(self, watch: Watch, cursor: str | None) -> None:
+        self._watch = watch
+        self.cursor = cursor
+        self.bell = Bell()
+        # From when on a look at a job is newer than the cursor.
+        self._covers_from = 0.0 if cursor is not None else float("inf")
+        self._catching_up = cursor is not None
+        # Without a cursor it waits for the first answer, which has one nearly always.
+        self._needs_cursor = True
+        self._idle = 0
+        self._broke_off = False
+        self._heard_at = trio.current_time()
+        # What the schedule underneath would wait, and when that was asked.
+        self._interval = 0.0
+        self._judged_at = -float("inf")
+
+    async def listen(self) -> None:
+        """Listen on the best rung that works, for as long as nobody cancels it."""
+        while True:
+            rung, look_at = self._choose(trio.current_time())
+            if rung is None:
+                await self.bell.heard(look_at)
+                continue
+            told = await self._hear(rung)
+            if told:
+                gather = min(_GATHER + told * _GATHER_EACH, _LONGEST_GATHER)
+                await self._pause(trio.current_time() + gather)
+
+    def note_cursor(self, cursor: str | None, asked_at: float, now: float) -> bool:
+        """Take in where an answer says that the feed goes on.
+
+        Returns whether what happens to its jobs from here on will be told.
+        """
+        if self.cursor is None:
+            self._needs_cursor = cursor is not None
+            self.bell.ring()
+        if self.cursor is None and cursor is not None:
+            self._begin(cursor, now)
+            return True
+        return self.cursor is not None and asked_at >= self._covers_from
+
+    def _begin(self, cursor: str, now: float) -> None:
+        self.cursor = cursor
+        self._covers_from = now
+        self._watch.fleet.begin_epoch(now)
+        self.trust(now)
+
+    def trust(self, now: float) -> None:
+        """Rely on the feed before it has told anything: it soon will, or be left."""
+        if self._watch.ladder.may_use(Rung.FEED, now):
+            self._watch.fleet.is_told = True
+
+    def _choose(self, now: float) -> tuple[Rung | None, float]:
+        """Return the rung to listen on; or None, and when to look again."""
+        watch, ladder = self._watch, self._watch.ladder
+        look_at = float("inf")
+        if watch.is_out or not watch.has_room or watch.is_done:
+            return None, look_at  # it rings when that is over
+        if Rung.FEED in ladder.rungs:
+            if ladder.may_use(Rung.FEED, now):
+                waits = self.cursor is None and self._needs_cursor
+                return (None if waits else Rung.FEED), look_at
+            look_at = ladder.rests_until(Rung.FEED)
+        if Rung.HELD in ladder.rungs:
+            if not ladder.may_use(Rung.HELD, now):
+                look_at = min(look_at, ladder.rests_until(Rung.HELD))
+            elif 0 < len(watch.fleet.entries) <= watch.most_ids:
+                return Rung.HELD, look_at
+        return None, look_at
+
+    async def _hear(self, rung: Rung) -> int:
+        """Ask once on a rung; return how many changes that has told."""
+        watch, ladder = self._watch, self._watch.ladder
+        now = trio.current_time()
+        # A rung that falls silent must not cost more than the schedule underneath.
+        if now >= self._judged_at + _JUDGED_FOR:
+            self._judged_at = now
+            self._interval = watch.fleet.shortest_interval(now)
+        hold = min(ladder.hold(rung), max(FIRST_HOLD, self._interval - GRACE))
+        if rung is Rung.HELD and Rung.FEED in ladder.rungs:
+            rest = ladder.rests_until(Rung.FEED) - now
+            hold = min(hold, max(1.0, rest))
+        asked_at = trio.current_time()
+        error: RemoteError | None = None
+        try:
+            async with watch.governor.turn(asked_at, held=True):
+                asked_at = trio.current_time()
+                watch.requests += 1
+                entries = list(watch.fleet.entries.values())
+                with trio.move_on_after(hold + GRACE) as patience:
+                    answer = await self._request(rung, hold)
+                if patience.cancelled_caught:
+                    raise RequestTimedOut(
+                        f"the {rung} was silent for longer than the {hold:g} s for which"
+                        " it was asked to hold"
+                    )
+        except RemoteError as failure:
+            error = failure
+        if error is not None:
+            await self._failed(rung, error)
+            return 0
+        waited = trio.current_time() - asked_at >= hold / 2
+        await watch.note_answer()
+        told = await self._take_in(answer, entries, asked_at)
+        self._idle = 0 if told or waited else self._idle + 1
+        if not answer.held or self._idle >= _MOST_IDLE:
+            self._idle = 0
+            ladder.failed(rung, now=trio.current_time(), absent=True)
+            await self._step_down()
+            return told
+        self._broke_off = False
+        self._heard_at = trio.current_time()
+        ladder.worked(rung, waited=waited and not told)
+        watch.fleet.is_told = True
+        return told
+
+    async def _request(self, rung: Rung, hold: float) -> Answers | Changes:
+        watch = self._watch
+        if rung is Rung.HELD:
+            ids = list(watch.fleet.entries)
+            return await watch.many.status_of_many(ids, wait=hold)
+        if isinstance(watch.source, FeedSource):
+            return await watch.source.changes(self.cursor, wait=hold)
+        raise TypeError(
+            f"{watch.source!r} declares change_feed, and has no method `changes`"
+        )
+
+    async def _take_in(
+        self, answer: Answers | Changes, entries: list[Entry], asked_at: float
+    ) -> int:
+        watch, fleet = self._watch, self._watch.fleet
+        if isinstance(answer, Answers):
+            entries = [entry for entry in entries if not entry.is_over]
+            words = {entry.session.job_id: entry.word for entry in entries}
+            for entry in entries:
+                entry.session.asking(now=asked_at)
+            await watch.take_in(entries, answer, Rung.HELD, asked_at)
+            return sum(
+                told.job.word != words.get(told.job.id) for told in answer.answers
+            )
+        for change in answer.changes:
+            fleet.changed(change, is_old=self._catching_up)
+        if self.cursor is None:
+            # What was told is from any time: only from here on it is without a gap.
+            self._begin(answer.next, trio.current_time())
+        self.cursor = answer.next
+        if len(answer.changes) < _LONG_PAGE:
+            self._catching_up = False
+        if answer.changes:
+            watch.told()
+        return len(answer.changes)
+
+    async def _failed(self, rung: Rung, error: RemoteError) -> None:
+        watch, now = self._watch, trio.current_time()
+        is_expired = isinstance(error, CursorExpired)
+        if isinstance(error, Unreachable) and not self._broke_off:
+            # A connection that was idle for long may have been cut: nothing is lost.
+            self._broke_off = True
+            self._catching_up = True
+            return
+        # A key that may ask about jobs may be one that may not listen.
+        absent = not is_expired and (
+            is_absent(error) or isinstance(error, Unauthorized)
+        )
+        if is_expired:
+            self.cursor = None
+            self._needs_cursor = True
+            self._covers_from = float("inf")
+        watch.ladder.failed(rung, now=now, absent=absent)
+        await self._step_down()
+
+    async def _step_down(self) -> None:
+        """Have those asked about who were told of."""
+        self._catching_up = True
+        self._watch.fleet.is_told = False
+        spent = trio.current_time() - self._heard_at
+        await self._watch.spread(spent=spent)
+
+    async def _pause(self, until: float) -> None:
+        with trio.move_on_at(until):
+            await trio.sleep_forever()

@@ -1,0 +1,451 @@
+"""Many waits at once, driven: one task asks when somebody is due, one listens, one tells.
+
+A parked wait costs no task: all of them lie on one heap (`_fleet`), before which one task
+sleeps. What is told of without being asked for, the listener takes in (`_listening`). What
+has come of it all a third task hands over, and while nobody takes it, nobody asks for more.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import trio
+
+from ._bell import Bell
+from ._callbacks import OnJob, OnStall, tell
+from ._errors import (
+    BadAnswer,
+    JobNotFound,
+    RemoteError,
+    RequestTimedOut,
+    TransientError,
+    Unauthorized,
+)
+from ._fleet import Entry, Fleet
+from ._governor import Governor
+from ._ladder import Ladder, Rung, is_absent
+from ._listening import Listener
+from ._outcomes import FleetStatistics, JobUpdate
+from ._source import Answers, ManySource, StatusSource
+from ._watching import polls
+
+# Requests for many at once that may be under way: they are long, and the server's.
+_BATCHES_AT_ONCE = 4
+# Seconds that a list may take: one that hangs must not hold so many up for longer.
+LIST_PATIENCE = 5.0
+# What may lie there undelivered before nobody asks for more.
+_MOST_NEWS = 1000
+# After so many single polls that failed it is no rung that fails but the server.
+OUTAGE = 3
+_LONGEST_PROBE = 5.0
+# What a list of too many jobs is answered with, and how few it is cut down to before it
+# is taken that there are no lists.
+_TOO_LONG = frozenset({400, 413, 414, 422})
+_FEWEST_IDS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How many jobs are waited for together; seconds."""
+
+    request_timeout: float
+    max_silence: float | None = None
+    on_job: OnJob | None = None
+    on_stall: OnStall | None = None
+    outcomes_only: bool = False
+    stay_open: bool = False
+
+    @property
+    def tells_changes(self) -> bool:
+        """Whether anybody wants to know of more than outcomes."""
+        return not self.outcomes_only or self.on_job is not None
+
+
+class Watch:
+    """Waits for the jobs of a fleet until it is closed; what comes of it goes to `send`.
+
+    Args:
+        fleet: the waits.
+        source: what is asked.
+        governor: limits the requests.
+        ladder: which ways there are to learn of a change.
+        send: takes what is new; closed at the end.
+        manner: see there.
+        cursor: where the feed goes on, if that is known.
+        rng: draws what is random.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        source: StatusSource,
+        *,
+        governor: Governor,
+        ladder: Ladder,
+        send: trio.MemorySendChannel[JobUpdate],
+        manner: Manner,
+        cursor: str | None,
+        rng: random.Random,
+    ) -> None:
+        self.fleet = fleet
+        self.source = source
+        self.governor = governor
+        self.ladder = ladder
+        self.rng = rng
+        self.requests = 0
+        self.failing = 0
+        """How many single polls have failed since anything was answered."""
+        self.listener = Listener(self, cursor)
+        self._send = send
+        self._manner = manner
+        self.most_ids = source.capabilities.most_ids
+        """How many jobs one request may name."""
+        self._is_open = manner.stay_open
+        self._is_closed = False
+        self._asking = 0
+        self._probe_at = 0.0
+        self._unanswered_since: float | None = None
+        self._latest_error: str | None = None
+        self._wanted = 0
+        self.due = Bell()
+        self._news = Bell()
+
+    # --- for the block ------------------------------------------------------------
+
+    @property
+    def is_out(self) -> bool:
+        """Tell whether the server seems to be out."""
+        return self.failing >= OUTAGE
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether all jobs are over, and nobody has said that others follow."""
+        return not self._is_open and not self.fleet.entries
+
+    @property
+    def is_closed(self) -> bool:
+        """Tell whether nothing more comes of it."""
+        return self._is_closed
+
+    def statistics(self) -> FleetStatistics:
+        """Return how it stands."""
+        fleet = self.fleet
+        return FleetStatistics(
+            waiting=len(fleet.entries),
+            completed=fleet.completed_jobs,
+            failed=fleet.failed_jobs,
+            stalled=fleet.stalled_jobs,
+            requests=self.requests,
+            rung=self.rung(trio.current_time()).value,
+        )
+
+    def rung(self, now: float) -> Rung:
+        """Return what tells of the jobs at an instant."""
+        for rung in self.ladder.rungs:
+            if self.ladder.is_proven(rung):
+                return rung
+        return self._asking_rung(now)
+
+    def finish(self) -> None:
+        """Let it end when all are over: nobody will be added."""
+        self._is_open = False
+        self._news.ring()
+
+    def close(self) -> None:
+        """End it."""
+        self._is_closed = True
+        self.due.ring()
+        self._news.ring()
+
+    async def receive(
+        self, channel: trio.MemoryReceiveChannel[JobUpdate]
+    ) -> JobUpdate | None:
+        """Take what is new; None when all are over and have been told."""
+        self._wanted += 1
+        try:
+            if not self.fleet.entries and not self.fleet.news:
+                self._news.ring()
+            return await channel.receive()
+        except trio.EndOfChannel:
+            return None
+        finally:
+            self._wanted -= 1
+
+    async def run(self) -> None:
+        """Wait, ask, listen and tell until it is closed."""
+        try:
+            with self._send:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self.listener.listen, name="vtrio: listen")
+                    nursery.start_soon(self._tell, name="vtrio: tell")
+                    await self._ask_when_due(nursery)
+                    nursery.cancel_scope.cancel("all jobs are over")
+        finally:
+            self._is_closed = True
+
+    # --- asking -----------------------------------------------------------------------
+
+    async def _ask_when_due(self, nursery: trio.Nursery) -> None:
+        fleet = self.fleet
+        while not self._is_closed:
+            now = trio.current_time()
+            look_at = min(fleet.expire(now), fleet.report_stalls(now))
+            look_at = min(look_at, self._give_up_silence(now))
+            look_at = min(look_at, self._send_out(nursery, now))
+            if fleet.news:
+                self._news.ring()
+            await self.due.heard(look_at)
+
+    def _send_out(self, nursery: trio.Nursery, now: float) -> float:
+        """Have all asked about who are due, and return the instant of the next look."""
+        while (due_at := self.fleet.next_due()) <= now:
+            if not self.has_room:
+                return float("inf")  # whoever takes something rings
+            rung = self._asking_rung(now)
+            if self._asking >= self._most_at_once(rung):
+                return float("inf")  # whoever has been answered rings
+            if self.failing and now < self._probe_at:
+                return self._probe_at
+            most = self.most_ids if rung is Rung.BATCH else 1
+            entries = self.fleet.take_due(now, most)
+            if entries:
+                self._asking += 1
+                about = entries[0].session.job_id if most == 1 else len(entries)
+                nursery.start_soon(
+                    self._ask, entries, rung, due_at, name=f"vtrio: poll {about}"
+                )
+        return due_at
+
+    def _asking_rung(self, now: float) -> Rung:
+        # While nothing comes through, the smallest request finds out when it does.
+        may_use = not self.failing and self.ladder.may_use(Rung.BATCH, now)
+        return Rung.BATCH if may_use else Rung.SINGLE
+
+    def _most_at_once(self, rung: Rung) -> int:
+        if self.failing:
+            return 1
+        return _BATCHES_AT_ONCE if rung is Rung.BATCH else self.governor.max_in_flight
+
+    async def _ask(self, entries: list[Entry], rung: Rung, due_at: float) -> None:
+        """Ask about jobs, and take in what comes of it."""
+        asked_at = trio.current_time()
+        outcome: Answers | RemoteError | None = None
+        try:
+            try:
+                async with self.governor.turn(due_at):
+                    asked_at = trio.current_time()
+                    entries = [entry for entry in entries if not entry.is_over]
+                    if entries:
+                        outcome = await self._request(entries, rung, asked_at)
+            except RemoteError as error:
+                outcome = error
+            if isinstance(outcome, RemoteError):
+                self._missed(entries, rung, outcome, asked_at)
+            elif outcome is not None:
+                await self.take_in(entries, outcome, rung, asked_at)
+        finally:
+            self._asking -= 1
+            self.due.ring()
+
+    async def _request(
+        self, entries: Sequence[Entry], rung: Rung, asked_at: float
+    ) -> Answers:
+        if self._unanswered_since is None:
+            self._unanswered_since = asked_at
+        sessions = [entry.session for entry in entries]
+        ids = [session.job_id for session in sessions]
+        for session in sessions:
+            session.asking(now=asked_at)
+        self.requests += 1
+        limit = self._manner.request_timeout
+        if rung is Rung.BATCH:
+            limit = min(limit, LIST_PATIENCE)
+        with polls(sessions, self.source), trio.move_on_after(limit):
+            if rung is Rung.SINGLE:
+                answer = await self.source.status(ids[0])
+                return Answers(answers=(answer,), cursor=answer.cursor)
+            return await self.many.status_of_many(ids)
+        raise RequestTimedOut(f"the {rung} brought no answer within {limit:g} s")
+
+    @property
+    def many(self) -> ManySource:
+        """The source, of which many can be asked."""
+        if isinstance(self.source, ManySource):
+            return self.source
+        raise TypeError(
+            f"{self.source!r} declares status_of_many, and has no such method"
+        )
+
+    async def take_in(
+        self,
+        entries: Sequence[Entry],
+        answers: Answers,
+        rung: Rung,
+        asked_at: float,
+    ) -> None:
+        """Take in a good answer."""
+        now = trio.current_time()
+        await self.note_answer()
+        covers = self.listener.note_cursor(answers.cursor, asked_at, now)
+        covers = covers or rung is Rung.HELD
+        told = {answer.job.id: answer for answer in answers.answers}
+        missing = set(answers.missing)
+        for entry in entries:
+            if entry.is_over:
+                continue
+            job_id = entry.session.job_id
+            answer = told.get(job_id)
+            if answer is not None:
+                self.fleet.answered(
+                    entry,
+                    answer,
+                    asked_at=asked_at,
+                    now=now,
+                    told_by=rung.value,
+                    covers=covers,
+                )
+            elif job_id in missing:
+                self._fail(entry, _unknown(job_id), asked_at, now)
+            else:
+                lacking = BadAnswer(f"the answer says nothing of job {job_id!r}")
+                self._fail(entry, lacking, asked_at, now)
+        self.told()
+
+    def told(self) -> None:
+        """Take in that something new may lie there, or be due."""
+        if self.fleet.news:
+            self._news.ring()
+        self.due.ring()
+
+    def _missed(
+        self,
+        entries: Sequence[Entry],
+        rung: Rung,
+        error: RemoteError,
+        asked_at: float,
+    ) -> None:
+        """Take in that a request brought nothing."""
+        now = trio.current_time()
+        is_transient = isinstance(error, TransientError) and error.status_code != 429
+        if is_transient:
+            self._latest_error = str(error)
+        if rung is Rung.BATCH and (is_transient or is_absent(error)):
+            # It is no job's fault: they are asked about at once, in another way.
+            self._give_up_lists(error, now)
+            for entry in entries:
+                if not entry.is_over:
+                    entry.session.missed(error)
+                self.fleet.put_back(entry, now)
+            return
+        if is_transient:
+            self._note_failure(error, now)
+        # A key that may ask about some jobs may be refused others (403), one by one.
+        everybody = isinstance(error, Unauthorized) and (
+            rung is Rung.BATCH or error.status_code == 401
+        )
+        for entry in list(self.fleet.entries.values()) if everybody else entries:
+            if not entry.is_over:
+                self._fail(entry, error, asked_at, now)
+        self.told()
+
+    def _give_up_lists(self, error: RemoteError, now: float) -> None:
+        if error.status_code in _TOO_LONG and self.most_ids > _FEWEST_IDS:
+            self.most_ids //= 2
+        else:
+            self.ladder.failed(Rung.BATCH, now=now, absent=is_absent(error))
+
+    def _fail(
+        self, entry: Entry, error: RemoteError, asked_at: float, now: float
+    ) -> None:
+        instruction = entry.session.failed(
+            error, asked_at=asked_at, now=now, roll=self.rng.random()
+        )
+        self.fleet.failed(entry, instruction, now)
+
+    # --- whether the server is there ------------------------------------------------------
+
+    async def note_answer(self) -> None:
+        """Take in that the server answers."""
+        self._unanswered_since = None
+        was_out, self.failing = self.is_out, 0
+        if was_out:
+            # Whoever was due meanwhile must not come back as a herd.
+            await self.spread()
+            self.listener.bell.ring()
+
+    def _note_failure(self, error: RemoteError, now: float) -> None:
+        """Take in that not even a single poll came through; put the next one off."""
+        if error.status_code is not None:
+            self._unanswered_since = None
+        self.failing += 1
+        pause = min(2.0 ** min(self.failing - 2, 10), _LONGEST_PROBE)
+        if self.failing > 1:
+            self._probe_at = now + pause * (0.75 + self.rng.random() / 2)
+
+    async def spread(self, *, spent: float = 0.0) -> None:
+        """Have those asked about who were put off, each within its interval."""
+        now = trio.current_time()
+        for number, _ in enumerate(self.fleet.spread(now, spent=spent), 1):
+            if number % 500 == 0:
+                await trio.lowlevel.checkpoint()
+        self.due.ring()
+
+    def _give_up_silence(self, now: float) -> float:
+        """End all waits if nothing has answered for too long; return when that would be."""
+        limit, since = self._manner.max_silence, self._unanswered_since
+        if limit is None or since is None or not self.fleet.entries:
+            return float("inf")
+        if since + limit <= now:
+            self.fleet.end_all(silence=limit, error=self._latest_error, now=now)
+            self._unanswered_since = None
+            return float("inf")
+        return since + limit
+
+    # --- telling --------------------------------------------------------------------------
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether what is new is being taken, so that more may be asked for."""
+        return len(self.fleet.news) < _MOST_NEWS
+
+    async def _tell(self) -> None:
+        """Hand over what is new, and close when all are over and somebody wants more."""
+        news = self.fleet.news
+        while not self._is_closed:
+            while news:
+                had_room = self.has_room
+                await self._hand_over(news[0])
+                news.popleft()
+                if not had_room and self.has_room:
+                    self.due.ring()
+                    self.listener.bell.ring()
+            if self.is_done and self._wanted:
+                self.close()
+            else:
+                await self._news.heard()
+
+    async def _hand_over(self, update: JobUpdate) -> None:
+        manner, job = self._manner, update.job
+        # That a wait was given up is no news of its job.
+        is_change = job is not None and (update.outcome is None or job.is_final)
+        if update.stall is not None:
+            if manner.on_stall is not None:
+                await tell(manner.on_stall, update.stall)
+        elif manner.on_job is not None and job is not None and is_change:
+            await tell(manner.on_job, job)
+        if update.outcome is None and manner.outcomes_only:
+            return
+        try:
+            self._send.send_nowait(update)
+        except trio.WouldBlock:
+            await self._send.send(update)
+
+
+def _unknown(job_id: str) -> JobNotFound:
+    return JobNotFound(
+        f"the server knows no job {job_id!r}; check the address, and the job's id",
+        status_code=404,
+        job_id=job_id,
+    )
