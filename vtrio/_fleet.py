@@ -77,6 +77,7 @@ class Entry:
         "planned_at",
         "session",
         "since",
+        "told_at",
         "word",
     )
 
@@ -95,6 +96,7 @@ class Entry:
         self.in_flight = False
         self.epoch = -1
         self.looked_at = -1.0  # when the question was asked that was answered last
+        self.told_at = -1.0  # when a change was told last
         self.word: str | None = None  # the status that was told last
         self.phase: JobPhase | None = None
         self.since = 0.0  # when the phase began, as far as is known
@@ -121,6 +123,7 @@ class Fleet:
         rng: draws what is random.
         spread: the part of each delay within which it is shifted at random.
         tells_changes: whether news are changes too, not outcomes alone.
+        tells_stalls: whether news are stalls too; they are counted in any case.
     """
 
     def __init__(
@@ -135,6 +138,7 @@ class Fleet:
         rng: random.Random,
         spread: float,
         tells_changes: bool,
+        tells_stalls: bool = True,
     ) -> None:
         self._open_session = open_session
         self._open_lesson = open_lesson
@@ -147,6 +151,7 @@ class Fleet:
         self._rng = rng
         self._spread = spread
         self._tells_changes = tells_changes
+        self._tells_stalls = tells_stalls
         self.entries: dict[str, Entry] = {}
         self.news: deque[JobUpdate] = deque()
         self.epoch = 0
@@ -204,7 +209,7 @@ class Fleet:
             self._park(entry, now)
         missed = self._strangers.pop(job_id, None)
         if missed is not None and job_id in self.entries:
-            self.changed(missed)
+            self.changed(missed, is_old=True)
         return True
 
     def expire(self, now: float) -> float:
@@ -308,7 +313,7 @@ class Fleet:
             heapq.heappop(heap)
             entry.number = 0
             if self._may_be_put_off(entry, now):
-                self._push(entry, entry.looked_at + SWEEP, now)
+                self._push_in_time(entry, entry.looked_at + SWEEP, now)
             elif entry.line.is_asked and not entry.in_flight:
                 self._push(entry, now + _AGAIN, now)  # another wait asks just now
             elif not entry.in_flight:  # then its answer will say when to ask again
@@ -367,6 +372,15 @@ class Fleet:
         entry.is_exact = False
         self._push(entry, now + SWEEP * (0.5 + self._rng.random()), now)
 
+    def _push_in_time(self, entry: Entry, due_at: float, now: float) -> None:
+        """Have a job asked about at an instant, or before its deadline if that is sooner.
+
+        Who is told of it may not have been told of its end.
+        """
+        if entry.session.deadline < float("inf"):
+            due_at, entry.is_exact = entry.session.before_deadline(due_at, now=now)
+        self._push(entry, due_at, now)
+
     def _push(self, entry: Entry, due_at: float, now: float) -> None:
         self._numbers += 1
         entry.number = self._numbers
@@ -394,7 +408,9 @@ class Fleet:
                 at = max(at, now + SWEEP)
             elif entry.is_ended:
                 at = min(at, now + _AGAIN)
-        self._push(entry, at, now)
+            self._push_in_time(entry, at, now)
+        else:
+            self._push(entry, at, now)
 
     # --- what is heard ----------------------------------------------------------------
 
@@ -418,29 +434,46 @@ class Fleet:
             told_by: how the end was learned of, if this tells of it.
             covers: whether what happens to the job from here on will be told.
         """
-        entry.in_flight = False
+        is_held = told_by == "held"
+        if not is_held:  # beside that one, a poll may be under way
+            entry.in_flight = False
         if entry.is_over:
             return
-        session = entry.session
-        entry.looked_at = asked_at
+        session, before = entry.session, entry.session.last
+        # What was asked before something was told may know less.
+        is_stale = asked_at < entry.told_at and not answer.job.is_final
+        entry.looked_at = max(entry.looked_at, asked_at)
+        if is_held:
+            entry.told_at = now
         if entry.is_ended:
             told_by = "feed"
-            # If this answer does not say so, it knows less than the feed, which will not
-            # tell it again.
-            entry.is_ended = False
+            if is_stale:
+                self._urgent.append(entry)
+            else:
+                # If this answer does not say so, it knows less than the feed, which will
+                # not tell it again.
+                entry.is_ended = False
         elif covers:
             entry.epoch = self.epoch
         session.told_by = told_by
         known = len(session.unknown_words)
         plans = self._needs_plan(entry)
         instruction = session.answered(
-            answer, asked_at=asked_at, now=now, roll=self._rng.random(), plans=plans
+            answer,
+            asked_at=asked_at,
+            now=now,
+            roll=self._rng.random(),
+            plans=plans,
+            held=is_held,
         )
         warn_of_unknown_words(session, known)
         job = session.last
         if job is not None and not job.is_final:
             entry.lesson.hear(job)
-            self._note(entry, job)
+            if is_stale and before is not None:
+                session.told(before)
+            else:
+                self._note(entry, job)
         self._obey(entry, instruction, now)
 
     def overheard(
@@ -464,8 +497,8 @@ class Fleet:
         """Take in a change that the feed tells; say whether it is about a job of ours.
 
         An end is looked at, since the feed does not tell what came of the job. Of a
-        stretch that the feed has to catch up with (`is_old`), only ends are news of jobs
-        that were looked at meanwhile.
+        stretch that the feed has to catch up with (`is_old`), jobs may have been looked
+        at meanwhile: ends are news all the same, and steps out of the queue.
         """
         entry = self.entries.get(change.job_id)
         if entry is None:
@@ -473,11 +506,13 @@ class Fleet:
             return False
         session = entry.session
         if change.status.is_final:
+            entry.told_at = trio.current_time()
             # From now on nothing is told of it, so it is asked about until it says so.
             entry.epoch = -1
             entry.is_ended = True
             self._urgent.append(entry)
-        elif not is_old:
+        elif not is_old or entry.word in {None, JobStatus.PENDING}:
+            entry.told_at = trio.current_time()
             last = session.last
             known = (
                 Job(id=change.job_id, status=change.status) if last is None else last
@@ -539,6 +574,8 @@ class Fleet:
     ) -> None:
         session = entry.session
         self.stalled_jobs += 1
+        if not self._tells_stalls:
+            return
         stall = Stall(
             job_id=session.job_id,
             job=session.last,

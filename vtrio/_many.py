@@ -133,7 +133,7 @@ class _Block:
             for job_id, entry in fleet.entries.items()
             if job_id not in self._cancelled
         ]
-        untold = [update.job_id for update in fleet.news if update.outcome is not None]
+        untold = [u.job_id for u in self._watch.untold() if u.outcome is not None]
         jobs += [
             LeftJob(id=job_id)
             for job_id in dict.fromkeys([*untold, *self._given_up])
@@ -364,12 +364,7 @@ class WaitsForMany:
         await self._learning.load()
         known, cursor, since = _taken_up(jobs)
         async with self._connections.asking() as source:
-            fleet = self._fleet(
-                terms,
-                started_at,
-                place=place_of(source),
-                tells_changes=manner.tells_changes,
-            )
+            fleet = self._fleet(terms, started_at, manner, place=place_of(source))
             send, channel = trio.open_memory_channel[JobUpdate](0)
             watch = Watch(
                 fleet,
@@ -411,7 +406,7 @@ class WaitsForMany:
             )
 
     def _fleet(
-        self, terms: _Terms, started_at: float, *, place: Hashable, tells_changes: bool
+        self, terms: _Terms, started_at: float, manner: Manner, *, place: Hashable
     ) -> Fleet:
         schedule = self._schedule if self._schedule is not None else self._learned
         give_up_at = math.inf
@@ -423,14 +418,19 @@ class WaitsForMany:
 
         def open_session(job: Job | str) -> Session:
             now = trio.current_time()
-            limit = min(each, give_up_at - now)
+            left = give_up_at - now
+            limit = min(each, left)
             return Session(
                 job_id=id_of(job),
                 schedule=schedule,
                 limits=(
                     limits
                     if limit == math.inf
-                    else replace(limits, max_wait_time=max(limit, 1e-9))
+                    else replace(
+                        limits,
+                        max_wait_time=max(limit, 1e-9),
+                        max_total_time=terms.max_total_time if left < each else None,
+                    )
                 ),
                 started_at=now,
                 last=of_this_run(job),
@@ -449,7 +449,8 @@ class WaitsForMany:
             budgets=terms.budgets,
             rng=self._rng,
             spread=0.0 if isinstance(schedule, Learned) else SPREAD,
-            tells_changes=tells_changes,
+            tells_changes=manner.tells_changes,
+            tells_stalls=manner.tells_stalls,
         )
 
     async def _cancel_all(self, job_ids: Sequence[str], done: set[str]) -> None:

@@ -50,11 +50,13 @@ _T = TypeVar("_T")
 class Limits:
     """When to give up; None is never. Seconds, from the beginning of the wait.
 
+    `max_total_time` is the limit of many waits, where that is what ends this one;
     `max_silence` ends a wait to which nothing has answered for so long;
     `request_timeout` is what one poll alone may take.
     """
 
     max_wait_time: float | None = None
+    max_total_time: float | None = None
     max_attempts: int | None = None
     max_silence: float | None = None
     request_timeout: float = 10.0
@@ -244,9 +246,15 @@ class Session:
         now: float,
         roll: float,
         plans: bool = True,
+        held: bool = False,
     ) -> Instruction:
-        """Take in a good answer; without plans nobody will ask of themselves."""
-        self._count_answer(asked_at, now, size=answer.size, answered=True)
+        """Take in a good answer.
+
+        Without plans nobody will ask of themselves. What was held says nothing of how
+        long an answer takes.
+        """
+        took = None if held else now - asked_at
+        self._count_answer(took, size=answer.size, answered=True)
         self._answered = True
         self._failures_in_a_row = 0
         if self._submitted_at is None and answer.age is not None:
@@ -285,7 +293,7 @@ class Session:
         if there is credit for that; None where nobody counts.
         """
         replied = error.status_code is not None
-        self._count_answer(asked_at, now, size=error.size, answered=replied)
+        self._count_answer(now - asked_at, size=error.size, answered=replied)
         if isinstance(error, Refused) and not self._may_not_be_there_yet(error, now):
             return self._stop(error, now)
         self._answered = False
@@ -304,6 +312,13 @@ class Session:
         """Take in what somebody else has heard of the job: it has not ended."""
         self._last = job
 
+    def before_deadline(self, due_at: float, *, now: float) -> tuple[float, bool]:
+        """Return when to poll instead, and whether that must not be put off."""
+        at, reason = self._fit_before_the_deadline(
+            due_at, DelayReason.SCHEDULE, now=now
+        )
+        return at, reason is not DelayReason.SCHEDULE
+
     def interval(self, *, now: float, roll: float) -> float:
         """Return how long the schedule would wait from now on; nothing is noted."""
         return self._delay(self._state(roll=roll, now=now, hint=None))
@@ -317,11 +332,13 @@ class Session:
         )
         if self.limits.max_silence is not None and self._silent_at < self._give_up_at:
             return self.silent(self.limits.max_silence, now=now)
+        limit = f"max_wait_time={self.limits.max_wait_time:g} s"
+        if self.limits.max_total_time is not None:
+            limit = f"max_total_time={self.limits.max_total_time:g} s"
         return self._stop(
             WaitTimeout(
-                f"{self._what} was not finished after max_wait_time="
-                f"{self.limits.max_wait_time:g} s and {self._polls} polls ({seen});"
-                " wait again to go on"
+                f"{self._what} was not finished after {limit} and {self._polls} polls"
+                f" ({seen}); wait again to go on"
             ),
             now,
         )
@@ -403,15 +420,14 @@ class Session:
             return math.inf
         return self._unanswered_at + self.limits.max_silence
 
-    def _count_answer(
-        self, asked_at: float, now: float, *, size: int, answered: bool
-    ) -> None:
+    def _count_answer(self, took: float | None, *, size: int, answered: bool) -> None:
         self._answers += 1
         self._bytes += size
         if answered:
             self._unanswered_at = None
-            latest = self._answer_times[1 - RECENT_ANSWERS :]
-            self._answer_times = (*latest, now - asked_at)
+            if took is not None:
+                latest = self._answer_times[1 - RECENT_ANSWERS :]
+                self._answer_times = (*latest, took)
 
     def _may_not_be_there_yet(self, error: Refused, now: float) -> bool:
         return (

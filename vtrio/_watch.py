@@ -65,6 +65,11 @@ class Manner:
         """Whether anybody wants to know of more than outcomes."""
         return not self.outcomes_only or self.on_job is not None
 
+    @property
+    def tells_stalls(self) -> bool:
+        """Whether anybody wants to know of these."""
+        return not self.outcomes_only or self.on_stall is not None
+
 
 class Watch:
     """Waits for the jobs of a fleet until it is closed; what comes of it goes to `send`.
@@ -111,7 +116,9 @@ class Watch:
         self._probe_at = 0.0
         self._unanswered_since: float | None = None
         self._latest_error: str | None = None
+        # How many wait for something, to whom nothing has been handed over.
         self._wanted = 0
+        self._taken: JobUpdate | None = None
         fleet.on_news = self.told
         self.due = Bell()
         self._news = Bell()
@@ -171,11 +178,18 @@ class Watch:
         try:
             if not self.fleet.entries and not self.fleet.news:
                 self._news.ring()
-            return await channel.receive()
+            self._taken = await channel.receive()
         except trio.EndOfChannel:
             return None
-        finally:
+        except BaseException:
             self._wanted -= 1
+            raise
+        return self._taken
+
+    def untold(self) -> list[JobUpdate]:
+        """Return what nobody has taken yet."""
+        # Whoever has just taken something may have its turn before it is crossed off.
+        return [update for update in self.fleet.news if update is not self._taken]
 
     async def run(self) -> None:
         """Wait, ask, listen and tell until it is closed."""
@@ -266,6 +280,8 @@ class Watch:
     ) -> Answers:
         if self._unanswered_since is None:
             self._unanswered_since = asked_at
+            if self._manner.max_silence is not None:
+                self.due.ring()  # because the end of a silence may be the next instant
         sessions = [entry.session for entry in entries]
         ids = [session.job_id for session in sessions]
         for session in sessions:
@@ -341,6 +357,8 @@ class Watch:
     ) -> None:
         """Take in that a request brought nothing."""
         now = trio.current_time()
+        if error.status_code is not None:
+            self._unanswered_since = None
         is_transient = isinstance(error, TransientError) and error.status_code != 429
         if is_transient:
             self._latest_error = str(error)
@@ -397,8 +415,6 @@ class Watch:
 
     def _note_failure(self, error: RemoteError, now: float) -> None:
         """Take in that not even a single poll came through; put the next one off."""
-        if error.status_code is not None:
-            self._unanswered_since = None
         self.failing += 1
         pause = min(2.0 ** min(self.failing - 2, 10), _LONGEST_PROBE)
         if self.failing > 1:
@@ -461,6 +477,7 @@ class Watch:
             self._send.send_nowait(update)
         except trio.WouldBlock:
             await self._send.send(update)
+        self._wanted -= 1
 
 
 def _unknown(job_id: str) -> JobNotFound:
