@@ -22,12 +22,12 @@ from vtrio import (
     NoAnswer,
     Refused,
     ServerBusy,
+    Translation,
+    Translations,
     Unreachable,
     WaitTimeout,
 )
 from vtrio._pipeline import MOST_UNFETCHED
-from vtrio._translate_many import Translations
-from vtrio._translation import Translation
 from vtrio.testing import (
     Invariants,
     Kind,

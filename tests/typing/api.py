@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import httpx
 import httpx2
@@ -21,6 +21,9 @@ from vtrio import (
     Receipt,
     Schedule,
     StatusSource,
+    Translation,
+    Translations,
+    TranslationStatistics,
     VideoTranslationClient,
     VtrioError,
 )
@@ -97,6 +100,20 @@ async def calls(client: VideoTranslationClient) -> None:
     assert_type(await client.get_job(job.id), Job)
     assert_type(await client.cancel(job), Job)
     assert_type(await client.download(job, Path("out.mp4")), Path)
+
+
+async def many_videos(client: VideoTranslationClient) -> None:
+    """What `translate_many` gives."""
+    async with client.translate_many(
+        ["a.mp4", Path("b.mp4")], to="pt", into="out", on_submit=print, on_job=print
+    ) as translations:
+        assert_type(translations, Translations)
+        async for translation in translations:
+            assert_type(translation, Translation)
+            assert_type(translation.result(), Path)
+        assert_type(translations.statistics(), TranslationStatistics)
+        assert_type(translations.token(), dict[str, Any])
+    translations.raise_failures()
 
 
 def errors(error: VtrioError) -> None:
