@@ -14,13 +14,13 @@ from __future__ import annotations
 import heapq
 import random
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import trio
 
-from ._errors import VtrioError
+from ._errors import RemoteError, VtrioError
 from ._job import Job, JobStatus
 from ._lines import Line, Lines
 from ._outcomes import JobUpdate, Outcome
@@ -66,6 +66,7 @@ class Entry:
         "epoch",
         "fleet",
         "in_flight",
+        "is_alone",
         "is_ended",
         "is_exact",
         "is_over",
@@ -91,6 +92,7 @@ class Entry:
         self.planned_at = 0.0  # what its schedule wants
         self.line: Line
         self.is_exact = False  # whether that must not be put off
+        self.is_alone = False  # whether it cannot be asked about with others
         self.is_ended = False  # whether the feed has told its end
         self.is_over = False  # the wait; session and lesson are gone then
         self.in_flight = False
@@ -160,6 +162,7 @@ class Fleet:
         self._heap: list[tuple[float, int, Entry]] = []
         self._deadlines: list[tuple[float, int, Entry]] = []
         self._urgent: deque[Entry] = deque()
+        self._alone: deque[Entry] = deque()
         self._numbers = 0
         # Nearly in the order in which they began.
         self._phases: dict[JobPhase, dict[Entry, None]] = {
@@ -274,7 +277,7 @@ class Fleet:
 
     def next_due(self) -> float:
         """Return the instant at which something is due; now or before for at once."""
-        if self._urgent:
+        if self._urgent or self._alone:
             return -1.0
         heap = self._heap
         while heap and heap[0][2].number != heap[0][1]:
@@ -286,15 +289,21 @@ class Fleet:
 
         Those whose end was told come first, and alone: what they are asked for is there.
         With others come those who would be due soon, if more than one may be asked about
-        at once.
+        at once. Who cannot be asked about with others comes alone.
         """
         taken: list[Entry] = []
-        urgent = self._urgent
-        while urgent and len(taken) < most:
-            entry = urgent.popleft()
-            if not entry.is_over and not entry.in_flight:
-                taken.append(entry)
-        if not taken:
+        for waiting, some in ((self._alone, 1), (self._urgent, most)):
+            while waiting and len(taken) < some:
+                entry = waiting.popleft()
+                if entry.is_over or entry.in_flight:
+                    continue
+                if entry.is_alone and some > 1:
+                    self._alone.append(entry)
+                else:
+                    taken.append(entry)
+            if taken:
+                break
+        if not taken and not self._alone:
             self._take_from_heap(taken, now, most)
         for entry in taken:
             entry.in_flight = True
@@ -316,7 +325,11 @@ class Fleet:
                 self._push_in_time(entry, entry.looked_at + SWEEP, now)
             elif entry.line.is_asked and not entry.in_flight:
                 self._push(entry, now + _AGAIN, now)  # another wait asks just now
-            elif not entry.in_flight:  # then its answer will say when to ask again
+            elif entry.in_flight:
+                pass  # its answer will say when to ask again
+            elif entry.is_alone and most > 1:
+                self._alone.append(entry)
+            else:
                 taken.append(entry)
 
     def put_back(self, entry: Entry, now: float) -> None:
@@ -324,6 +337,15 @@ class Fleet:
         entry.in_flight = False
         if not entry.is_over:
             self._push(entry, now, now)
+
+    def put_all_back(
+        self, entries: Sequence[Entry], error: RemoteError, now: float
+    ) -> None:
+        """Do the same for the jobs of a list that failed."""
+        for entry in entries:
+            if not entry.is_over:
+                entry.session.missed(error)
+            self.put_back(entry, now)
 
     def is_told_of(self, entry: Entry) -> bool:
         """Tell whether a job's changes are being told."""

@@ -17,7 +17,6 @@ import trio
 from ._bell import Bell
 from ._callbacks import OnJob, OnStall, tell
 from ._errors import (
-    BadAnswer,
     JobNotFound,
     Refused,
     RemoteError,
@@ -43,10 +42,12 @@ _MOST_NEWS = 1000
 # After so many single polls that failed it is no rung that fails but the server.
 OUTAGE = 3
 _LONGEST_PROBE = 5.0
-# What a list of too many jobs is answered with, and how few it is cut down to before it
-# is taken that there are no lists.
+# What a list is answered with that is too long, or holds what is no id; how few it is cut
+# down to before these are asked about one by one; and how often that is done before it is
+# taken that there are no lists.
 _TOO_LONG = frozenset({400, 413, 414, 422})
 _FEWEST_IDS = 10
+_MOST_REFUSED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +114,7 @@ class Watch:
         self._is_open = manner.stay_open
         self._is_closed = False
         self._asking = 0
+        self._refused_lists = 0
         self._probe_at = 0.0
         self._unanswered_since: float | None = None
         self._latest_error: str | None = None
@@ -230,6 +232,8 @@ class Watch:
             entries = self.fleet.take_due(now, most)
             if entries:
                 self._asking += 1
+                if entries[0].is_alone:
+                    rung, most = Rung.SINGLE, 1
                 about = entries[0].session.job_id if most == 1 else len(entries)
                 nursery.start_soon(
                     self._ask, entries, rung, due_at, name=f"vtrio: poll {about}"
@@ -315,6 +319,8 @@ class Watch:
     ) -> None:
         """Take in a good answer."""
         now = trio.current_time()
+        if rung is Rung.BATCH:
+            self._refused_lists = 0
         await self.note_answer()
         covers = self.listener.note_cursor(answers.cursor, asked_at, now)
         covers = covers or rung is Rung.HELD
@@ -338,8 +344,9 @@ class Watch:
             elif job_id in missing:
                 self._fail(entry, _unknown(job_id), asked_at, now)
             else:
-                lacking = BadAnswer(f"the answer says nothing of job {job_id!r}")
-                self._fail(entry, lacking, asked_at, now)
+                # Its document cannot be read, or its id is none for a list.
+                entry.is_alone = True
+                self.fleet.put_back(entry, now)
         self.told()
 
     def told(self) -> None:
@@ -364,11 +371,8 @@ class Watch:
             self._latest_error = str(error)
         if rung is Rung.BATCH and (is_transient or is_absent(error)):
             # It is no job's fault: they are asked about at once, in another way.
-            self._give_up_lists(error, now)
-            for entry in entries:
-                if not entry.is_over:
-                    entry.session.missed(error)
-                self.fleet.put_back(entry, now)
+            self._give_up_lists(error, entries, now)
+            self.fleet.put_all_back(entries, error, now)
             return
         if is_transient:
             self._note_failure(error, now)
@@ -384,11 +388,22 @@ class Watch:
                 self._fail(entry, error, asked_at, now)
         self.told()
 
-    def _give_up_lists(self, error: RemoteError, now: float) -> None:
-        if error.status_code in _TOO_LONG and self.most_ids > _FEWEST_IDS:
-            self.most_ids //= 2
-        else:
-            self.ladder.failed(Rung.BATCH, now=now, absent=is_absent(error))
+    def _give_up_lists(
+        self, error: RemoteError, entries: Sequence[Entry], now: float
+    ) -> None:
+        """Find out what a list that failed was wrong in, or do without lists."""
+        if error.status_code in _TOO_LONG and self._refused_lists < _MOST_REFUSED:
+            if len(entries) > _FEWEST_IDS:
+                self.most_ids = len(entries) // 2
+                return
+            # One of these few ids must be what no list may hold.
+            self._refused_lists += 1
+            for entry in entries:
+                entry.is_alone = True
+            self.most_ids = self.source.capabilities.most_ids
+            return
+        self._refused_lists = 0
+        self.ladder.failed(Rung.BATCH, now=now, absent=is_absent(error))
 
     def _fail(
         self, entry: Entry, error: RemoteError, asked_at: float, now: float
