@@ -29,8 +29,8 @@ _WARM_UP = 64
 # Seconds from the last end until what has not been told is lost, unless the whole
 # would take too long: so many take single polls of 10,000 jobs, of which each is slow.
 _PATIENCE = 45.0
-# What stopping the server and counting may take.
-_CLOSING = 8.0
+# What stopping the server, counting and removing its data may take.
+_CLOSING = 15.0
 _SUBMISSION = "POST /v1/translations"
 
 
@@ -107,7 +107,7 @@ def measure(
     """
     jobs, over = options.jobs, options.over
     until = time.monotonic() + longest(jobs, over)
-    steered = folder, "--at-once", _WARM_UP
+    steered = folder, "--at-once", _WARM_UP, "--shuffled", options.seed
     with (
         serving_steered(*steered, jobs=jobs, within=over) as server,
         _waiting(server.url, options, folder / "client.log") as client,

@@ -22,7 +22,6 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,21 +52,22 @@ def longest(jobs: int, over: float) -> float:
     return 120 + jobs / 200
 
 
-@dataclass(frozen=True, slots=True)
 class _Fleet:
-    """Jobs that end evenly within some seconds."""
+    """Jobs that end evenly within some seconds, in an order that is drawn."""
 
-    jobs: int
-    over: float
+    def __init__(self, jobs: int, over: float, seed: int) -> None:
+        self.over = over
+        self._ends = [_LEAD + over * turn / jobs for turn in range(jobs)]
+        random.Random(seed).shuffle(self._ends)
 
     @property
     def ids(self) -> list[str]:
         """As long as those of `vtrio serve`."""
-        return [f"{turn:022}" for turn in range(self.jobs)]
+        return [f"{turn:022}" for turn in range(len(self._ends))]
 
     def end_of(self, job_id: str) -> float:
         """Return the instant at which a job ends."""
-        return _LEAD + self.over * int(job_id) / self.jobs
+        return self._ends[int(job_id)]
 
 
 async def _wait(
@@ -102,8 +102,8 @@ async def _wait(
     return {
         **ledger.figures(),
         "wall": wall,
-        "client_cpu_per_job": cpu / fleet.jobs,
-        "client_rss_per_job": max(sizes) / fleet.jobs,
+        "client_cpu_per_job": cpu / len(ids),
+        "client_rss_per_job": max(sizes) / len(ids),
         "asked": asked,
     }
 
@@ -145,7 +145,7 @@ def measure(
     jobs, over, seed = options.jobs, options.over, options.seed
 
     def run(number: int, *, measuring: bool) -> dict[str, Any]:
-        fleet = _Fleet(number, over)
+        fleet = _Fleet(number, over, seed)
         wait = partial(_wait, fleet, options.transport, seed, measuring=measuring)
         return trio.run(wait, clock=MockClock(autojump_threshold=0))
 

@@ -2,9 +2,10 @@
 
 Everything is that of the command, but for the engine. It prints `waiting` when all
 its jobs wait for the signal SIGUSR1; then the k-th of them ends at its share of the
-time that was set. Of `--at-once` so many more, the first to come, each ends as soon as
-it can. With `--disk-rate` what is uploaded is written as slowly as that. It ends when
-its standard input does, so that it does not outlive whoever has started it.
+time that was set, in the order in which they were submitted or, with `--shuffled`, in one
+that is drawn. Of `--at-once` so many more, the first to come, each ends as soon as it
+can. With `--disk-rate` what is uploaded is written as slowly as that. It ends when its
+standard input does, so that it does not outlive whoever has started it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import random
 import signal
 import sys
 import threading
@@ -35,9 +37,18 @@ class SteeredEngine:
 
     name = "simulated"
 
-    def __init__(self, jobs: int, within: float, *, at_once: int = 0) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        within: float,
+        *,
+        at_once: int = 0,
+        shuffled: int | None = None,
+    ) -> None:
         self._jobs = jobs
-        self._within = within
+        self._ends = [within * turn / jobs for turn in range(jobs)]
+        if shuffled is not None:
+            random.Random(shuffled).shuffle(self._ends)
         self._begun = -at_once
         self._waiting = 0
         self._go = trio.Event()
@@ -62,8 +73,7 @@ class SteeredEngine:
         if self._waiting == self._jobs:
             print("waiting", flush=True)
         await self._go.wait()
-        share = self._within * turn / self._jobs
-        await trio.sleep_until(self._went_at + LEAD + share)
+        await trio.sleep_until(self._went_at + LEAD + self._ends[turn])
         return made
 
     def _hear(self, number: int, frame: object) -> None:
@@ -122,13 +132,19 @@ def _serve() -> int:
     parser.add_argument("--jobs", type=int, required=True)
     parser.add_argument("--within", type=float, required=True)
     parser.add_argument("--at-once", type=int, default=0)
+    parser.add_argument("--shuffled", type=int, metavar="SEED")
     parser.add_argument("--disk-rate", type=float)
     parser.add_argument("flags", nargs="*")
     options = parser.parse_args()
     if options.disk_rate is not None:
         _slow_down_the_disk(options.disk_rate)
     _end_with_the_parent()
-    engine = SteeredEngine(options.jobs, options.within, at_once=options.at_once)
+    engine = SteeredEngine(
+        options.jobs,
+        options.within,
+        at_once=options.at_once,
+        shuffled=options.shuffled,
+    )
 
     def choose(name: str | None = None, **_: object) -> Engine:
         return engine

@@ -4,6 +4,10 @@ One client waits for a fleet of jobs that end evenly within some seconds. Its cl
 and the counts, begin when all are submitted; lag is from the end of a job, as the server
 tells it, to the moment at which the outcome is in the hand of whoever waits.
 
+Which of them ends when is drawn. In the order of their submission, which takes longer
+than they have to end, the first would end at a higher age than the last, and whoever
+learns from the one would be misled about the other.
+
 In real time the server is the command `vtrio serve`, but for an engine that ends jobs at
 set instants, and it and the client have a process each. `requests` are those that the
 server logs. `client_cpu_per_job` is the processor's time of the client's process from
