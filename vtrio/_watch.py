@@ -379,11 +379,9 @@ class Watch:
             for entry in entries:
                 if not entry.is_over:
                     entry.line.miss(error, asked_at=asked_at, now=now)
-        # A key that may ask about some jobs may be refused others (403), one by one.
-        everybody = isinstance(error, Unauthorized) and (
-            rung is Rung.BATCH or error.status_code == 401
-        )
-        for entry in list(self.fleet.entries.values()) if everybody else entries:
+        if _is_of_the_key(error, rung):
+            entries = list(self.fleet.entries.values())
+        for entry in entries:
             if not entry.is_over:
                 self._fail(entry, error, asked_at, now)
         self.told()
@@ -493,6 +491,13 @@ class Watch:
         except trio.WouldBlock:
             await self._send.send(update)
         self._wanted -= 1
+
+
+def _is_of_the_key(error: RemoteError, rung: Rung) -> bool:
+    """Tell whether an error is no job's, and so the end of all waits."""
+    # A key that may ask about some jobs may be refused others (403), one by one.
+    is_of_all = rung is Rung.BATCH or error.status_code == 401
+    return isinstance(error, Unauthorized) and is_of_all
 
 
 def _unknown(job_id: str) -> JobNotFound:
