@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from ._source import StatusSource as StatusSource
     from ._stalls import JobPhase as JobPhase
     from ._stalls import Stall as Stall
+    from ._translate_many import Translations as Translations
+    from ._translation import Translation as Translation
+    from ._translation import TranslationStatistics as TranslationStatistics
     from .client import VideoTranslationClient as VideoTranslationClient
     from .schedules import Exponential as Exponential
     from .schedules import Fixed as Fixed
@@ -80,6 +83,8 @@ _HOMES = {
     "_receipt": ("Delay", "DelayReason", "Receipt"),
     "_source": ("Answer", "Capabilities", "StatusSource"),
     "_stalls": ("JobPhase", "Stall"),
+    "_translate_many": ("Translations",),
+    "_translation": ("Translation", "TranslationStatistics"),
     "client": ("VideoTranslationClient",),
     "schedules": ("Exponential", "Fixed", "Learned", "Schedule"),
 }

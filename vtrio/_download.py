@@ -20,8 +20,8 @@ from ._threads import in_thread
 from .schedules import Exponential, PollState
 
 # A finished video must not be thrown away for a reset or two; a server that brings
-# no new byte in so many tries will not bring the rest.
-_TRIES_WITHOUT_PROGRESS = 6
+# no new byte in so many tries, which is half a minute, will not bring the rest.
+_TRIES_WITHOUT_PROGRESS = 7
 _PAUSES = Exponential(initial=0.5, factor=2, cap=20)
 
 

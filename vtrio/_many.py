@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from ._governor import Governor
 from ._job import Job, JobStatus, Sighting
 from ._ladder import Ladder, Rung, rungs_of
 from ._learning import Learning
+from ._lines import place_of
 from ._names import publish
 from ._outcomes import FleetStatistics, JobUpdate, Outcome
 from ._runs import of_this_run, require_trio, this_run
@@ -132,7 +133,7 @@ class _Block:
             for job_id, entry in fleet.entries.items()
             if job_id not in self._cancelled
         ]
-        untold = [update.job_id for update in fleet.news if update.outcome is not None]
+        untold = [u.job_id for u in self._watch.untold() if u.outcome is not None]
         jobs += [
             LeftJob(id=job_id)
             for job_id in dict.fromkeys([*untold, *self._given_up])
@@ -363,7 +364,7 @@ class WaitsForMany:
         await self._learning.load()
         known, cursor, since = _taken_up(jobs)
         async with self._connections.asking() as source:
-            fleet = self._fleet(terms, started_at, tells_changes=manner.tells_changes)
+            fleet = self._fleet(terms, started_at, manner, place=place_of(source))
             send, channel = trio.open_memory_channel[JobUpdate](0)
             watch = Watch(
                 fleet,
@@ -404,7 +405,9 @@ class WaitsForMany:
                 before=math.inf, everything=not self._connections.are_kept
             )
 
-    def _fleet(self, terms: _Terms, started_at: float, *, tells_changes: bool) -> Fleet:
+    def _fleet(
+        self, terms: _Terms, started_at: float, manner: Manner, *, place: Hashable
+    ) -> Fleet:
         schedule = self._schedule if self._schedule is not None else self._learned
         give_up_at = math.inf
         if terms.max_total_time is not None:
@@ -415,14 +418,19 @@ class WaitsForMany:
 
         def open_session(job: Job | str) -> Session:
             now = trio.current_time()
-            limit = min(each, give_up_at - now)
+            left = give_up_at - now
+            limit = min(each, left)
             return Session(
                 job_id=id_of(job),
                 schedule=schedule,
                 limits=(
                     limits
                     if limit == math.inf
-                    else replace(limits, max_wait_time=max(limit, 1e-9))
+                    else replace(
+                        limits,
+                        max_wait_time=max(limit, 1e-9),
+                        max_total_time=terms.max_total_time if left < each else None,
+                    )
                 ),
                 started_at=now,
                 last=of_this_run(job),
@@ -435,11 +443,14 @@ class WaitsForMany:
         return Fleet(
             open_session=open_session,
             open_lesson=self._learning.begin,
+            lines=self._governor.lines,
+            place=place,
             times=self._times.setdefault(terms.key, PhaseTimes()),
             budgets=terms.budgets,
             rng=self._rng,
             spread=0.0 if isinstance(schedule, Learned) else SPREAD,
-            tells_changes=tells_changes,
+            tells_changes=manner.tells_changes,
+            tells_stalls=manner.tells_stalls,
         )
 
     async def _cancel_all(self, job_ids: Sequence[str], done: set[str]) -> None:
@@ -520,19 +531,19 @@ def _taken_up(jobs: Jobs) -> tuple[list[Job | str], str | None, float]:
             f"jobs={shorten(jobs)} is not allowed: must be many jobs or ids, such as a"
             " list of them, or a token"
         )
-    known: list[Job | str] = []
+    known: dict[str, Job | str] = {}
     first: Sighting | None = None
     for job in jobs:
-        id_of(job)
-        known.append(job)
+        if known.setdefault(id_of(job), job) is not job:
+            continue
         seen = None if isinstance(job, str) else job.seen
         if seen is None or seen.cursor is None or seen.run is not this_run():
             continue
         if first is None or seen.at - seen.took < first.at - first.took:
             first = seen
     if first is None:
-        return known, None, math.inf
-    return known, first.cursor, first.at - first.took
+        return list(known.values()), None, math.inf
+    return list(known.values()), first.cursor, first.at - first.took
 
 
 def _left_over(token: Mapping[str, Any]) -> tuple[list[Job | str], str | None, float]:

@@ -42,13 +42,13 @@ from ._errors import (
 from ._governor import Governor
 from ._job import Job, JobStatus
 from ._learning import Learning
-from ._many import WaitsForMany
 from ._names import publish
 from ._poller import poll
 from ._runs import of_this_run, require_trio, seen_now, submitted_at_of, this_run
 from ._session import Deliver, Limits, Session, Stop
 from ._source import Answer, StatusSource
 from ._threads import in_thread
+from ._translate_many import TranslatesMany
 from ._videos import open_video
 from ._watching import a_wait
 from .schedules import Exponential, History, Learned, Schedule
@@ -61,7 +61,7 @@ FinalStatus = Literal["completed", "error", "timeout"]
 _INITIAL_WAIT_TIME, _BACKOFF_FACTOR, _JITTER = map(float, ("1.0", "2.0", "0.5"))
 
 
-class VideoTranslationClient(WaitsForMany):
+class VideoTranslationClient(TranslatesMany):
     """Wait for video translation jobs, promptly, with few requests, never too long.
 
     Used bare, each call opens a connection of its own; as an `async with` block it
@@ -91,6 +91,9 @@ class VideoTranslationClient(WaitsForMany):
             that is used bare, after each of them); or a `vtrio.schedules.DurationHistory` to
             share with others; or anything else that is a `vtrio.schedules.History`.
             By default it lasts as long as the client.
+        governor: limits what all waits together ask of the server; by default the
+            client has a `Governor()` of its own. Share one among clients that ask one
+            server.
         rng: draws what is random in the waits.
 
     Raises:
@@ -113,6 +116,7 @@ class VideoTranslationClient(WaitsForMany):
         http: Any = None,
         source: StatusSource | None = None,
         history: History | str | os.PathLike[str] | None = None,
+        governor: Governor | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._base_url = check_base_url(base_url)
@@ -135,6 +139,10 @@ class VideoTranslationClient(WaitsForMany):
         if status_path is not None:
             check_status_path(status_path)
         check_collaborators(source=source, history=history, rng=rng)
+        if governor is not None and not isinstance(governor, Governor):
+            raise ValueError(
+                f"governor={shorten(governor)} is not allowed: must be a Governor"
+            )
         if source is not None and status_path is not None:
             raise ValueError(
                 f"status_path={status_path!r} together with a source is not allowed:"
@@ -149,7 +157,7 @@ class VideoTranslationClient(WaitsForMany):
         self._schedule = None if schedule is None else self._learning.bind(schedule)
         self._learned = self._learning.bind(Learned())
         self._rng = rng if rng is not None else random.Random()
-        self._governor = Governor()
+        self._governor = Governor() if governor is None else governor
         self._times = {}
         self._connections = Connections(
             self._base_url,
@@ -461,7 +469,11 @@ class VideoTranslationClient(WaitsForMany):
                 lesson = self._learning.begin(session)
                 try:
                     verdict = await poll(
-                        source, session, rng=self._rng, on_job=both(lesson.hear, on_job)
+                        source,
+                        session,
+                        rng=self._rng,
+                        governor=self._governor,
+                        on_job=both(lesson.hear, on_job),
                     )
                 finally:
                     lesson.over()

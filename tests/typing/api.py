@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import httpx
 import httpx2
@@ -21,6 +21,9 @@ from vtrio import (
     Receipt,
     Schedule,
     StatusSource,
+    Translation,
+    Translations,
+    TranslationStatistics,
     VideoTranslationClient,
     VtrioError,
 )
@@ -28,6 +31,7 @@ from vtrio.schedules import DurationHistory, Observation, PollState
 from vtrio.testing import (
     Exchange,
     Invariants,
+    Kind,
     Reply,
     ScriptedJob,
     ScriptedServer,
@@ -98,6 +102,20 @@ async def calls(client: VideoTranslationClient) -> None:
     assert_type(await client.download(job, Path("out.mp4")), Path)
 
 
+async def many_videos(client: VideoTranslationClient) -> None:
+    """What `translate_many` gives."""
+    async with client.translate_many(
+        ["a.mp4", Path("b.mp4")], to="pt", into="out", on_submit=print, on_job=print
+    ) as translations:
+        assert_type(translations, Translations)
+        async for translation in translations:
+            assert_type(translation, Translation)
+            assert_type(translation.result(), Path)
+        assert_type(translations.statistics(), TranslationStatistics)
+        assert_type(translations.token(), dict[str, Any])
+    translations.raise_failures()
+
+
 def errors(error: VtrioError) -> None:
     """What every error carries."""
     assert_type(error.job_id, str | None)
@@ -127,6 +145,11 @@ def kit() -> None:
     server.on_submit(job("pending", refused(), "completed"), drawn("genai", seed=1))
     server.fault(refused(), at=60, lasting=120, about=talk)
     server.route(own_answer, path="/tea", times=1)
+    server.allowance(rate=50, burst=10)
+    server.expire_cursors()
+    assert_type(server.cut_off("feed", refused()), int)
+    assert_type(server.requests[Kind.BATCH], int)
+    ScriptedServer(lists=False, holds=False, feed=False, keep_events=9, record=False)
     assert_type(server.client(max_attempts=3), VideoTranslationClient)
     assert_type(server.asked_at, list[float])
     assert_type(server.exchanges, tuple[Exchange, ...])
