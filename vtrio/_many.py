@@ -538,7 +538,7 @@ def _left_over(token: Mapping[str, Any]) -> tuple[list[Job | str], str | None, f
     lay = max(0, math.floor((datetime.now(UTC) - left.saved_at).total_seconds()))
     known: list[Job | str] = []
     for job in left.jobs:
-        if job.status is None or job.age is None:
+        if job.status is None:
             known.append(job.id)
             continue
         try:
