@@ -19,7 +19,15 @@ HOMES = {
     ),
     "engine": (
         *("_bell", "_callbacks", "_fleet", "_governor", "_hearing", "_lines"),
-        *("_listening", "_poller", "_runs", "_scopes", "_threads", "_turns"),
+        *(
+            "_cancelling",
+            "_listening",
+            "_poller",
+            "_runs",
+            "_scopes",
+            "_threads",
+            "_turns",
+        ),
         *("_watch", "_watching"),
     ),
     "edges": ("_download", "_history_file", "_places", "_videos", "sources"),

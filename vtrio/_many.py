@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import random
-from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,9 +15,10 @@ import trio
 
 from ._arguments import check_key, id_of
 from ._callbacks import OnJob, OnStall
+from ._cancelling import cancel_all
 from ._checks import check_number, shorten
 from ._connections import Connections
-from ._errors import GaveUp, RemoteError
+from ._errors import GaveUp
 from ._fleet import SPREAD, Fleet
 from ._governor import Governor
 from ._job import Job, JobStatus, Sighting
@@ -35,8 +35,6 @@ from ._token import LeftJob, WaitToken, make_token, read_token
 from ._watch import Manner, Watch
 from .schedules import Learned, Schedule
 
-_log = logging.getLogger("vtrio.client")
-
 Transport = Literal["auto", "feed", "batch", "single"]
 OnExit = Literal["leave", "cancel"]
 Jobs = Iterable[Job | str] | Mapping[str, Any]
@@ -47,9 +45,6 @@ _BEST_RUNG = {
     "batch": Rung.HELD,
     "single": Rung.SINGLE,
 }
-# Seconds that cancelling on the server may take when a block ends.
-CANCEL_TIME = 5.0
-_IDS_AT_ONCE = 200
 # Between so many jobs that are taken in, others have a turn.
 _TURN = 100
 
@@ -82,6 +77,7 @@ class _Block:
         self._base_url = base_url
         self._cancelled: set[str] = set()
         self._given_up: dict[str, None] = {}
+        self._ended: tuple[float, datetime] | None = None
 
     def __repr__(self) -> str:
         held = self.statistics()
@@ -122,7 +118,9 @@ class _Block:
         nobody has been told of are among them, and those whose waits were given up;
         what is secret is not in it.
         """
-        fleet, now = self._watch.fleet, trio.current_time()
+        fleet = self._watch.fleet
+        # After the block it says how things stood at its end: trio may have ended too.
+        now, saved_at = self._ended or (trio.current_time(), datetime.now(UTC))
         jobs = [
             LeftJob(
                 id=job_id,
@@ -142,7 +140,7 @@ class _Block:
         return make_token(
             jobs,
             base_url=self._base_url,
-            saved_at=datetime.now(UTC),
+            saved_at=saved_at,
             cursor=self._watch.listener.cursor,
         )
 
@@ -154,8 +152,9 @@ class _Block:
             self._given_up[update.job_id] = None
         return update
 
-    def _running(self) -> list[str]:
-        """Return the ids of the jobs that may well run on when the block ends."""
+    def _end(self) -> list[str]:
+        """Take in that the block ends; return the ids of the jobs that may run on."""
+        self._ended = trio.current_time(), datetime.now(UTC)
         fleet = self._watch.fleet
         untold = [update.job_id for update in fleet.news if _is_given_up(update)]
         return list(dict.fromkeys([*fleet.entries, *untold, *self._given_up]))
@@ -395,11 +394,15 @@ class WaitsForMany:
             finally:
                 watch.close()
                 send.close()
-                running = block._running()  # noqa: SLF001
-                if terms.on_exit == "cancel" and running:
-                    with trio.move_on_after(CANCEL_TIME, shield=True):
-                        await self._cancel_all(running, block._cancelled)  # noqa: SLF001
+                running = block._end()  # noqa: SLF001
                 fleet.abandon()
+                if terms.on_exit == "cancel" and running:
+                    await cancel_all(
+                        self._connections.translations,
+                        running,
+                        at_once=self._governor.max_in_flight,
+                        done=block._cancelled,  # noqa: SLF001
+                    )
             # Not where it was cancelled: it must not end any later.
             await self._learning.save(
                 before=math.inf, everything=not self._connections.are_kept
@@ -452,24 +455,6 @@ class WaitsForMany:
             tells_changes=manner.tells_changes,
             tells_stalls=manner.tells_stalls,
         )
-
-    async def _cancel_all(self, job_ids: Sequence[str], done: set[str]) -> None:
-        """Cancel jobs on the server, as many in a request as it takes."""
-
-        async def cancel_some(some: Sequence[str]) -> None:
-            try:
-                answers = await source.cancel_many(some)
-                done.update(answer.job.id for answer in answers.answers)
-                done.update(answers.missing)
-            except RemoteError as error:
-                _log.warning("cancel-failed jobs=%d error=%s", len(some), error)
-
-        async with (
-            self._connections.translations() as source,
-            trio.open_nursery() as nursery,
-        ):
-            for at in range(0, len(job_ids), _IDS_AT_ONCE):
-                nursery.start_soon(cancel_some, job_ids[at : at + _IDS_AT_ONCE])
 
 
 def _is_given_up(update: JobUpdate) -> bool:
@@ -553,7 +538,7 @@ def _left_over(token: Mapping[str, Any]) -> tuple[list[Job | str], str | None, f
     lay = max(0, math.floor((datetime.now(UTC) - left.saved_at).total_seconds()))
     known: list[Job | str] = []
     for job in left.jobs:
-        if job.status is None or job.age is None:
+        if job.status is None:
             known.append(job.id)
             continue
         try:

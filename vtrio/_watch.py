@@ -143,15 +143,16 @@ class Watch:
         return self._is_closed
 
     def statistics(self) -> FleetStatistics:
-        """Return how it stands."""
+        """Return how it stands, or stood at its end: trio may have ended since."""
         fleet = self.fleet
+        now = float("inf") if self._is_closed else trio.current_time()
         return FleetStatistics(
             waiting=len(fleet.entries),
             completed=fleet.completed_jobs,
             failed=fleet.failed_jobs,
             stalled=fleet.stalled_jobs,
             requests=self.requests,
-            rung=self.rung(trio.current_time()).value,
+            rung=self.rung(now).value,
         )
 
     def rung(self, now: float) -> Rung:
