@@ -90,10 +90,10 @@ class Pace:
         self._latest += 1
         return self._latest
 
-    def answered(self, ticket: int, *, now: float, is_busy: bool) -> None:
-        """Take in a good answer; `is_busy` while others wait for their turn."""
-        self._allowance.answered(ticket, now=now, is_busy=is_busy)
-        self._outage.answered(now=now, is_busy=is_busy)
+    def answered(self, ticket: int, *, now: float, waiting: int = 0) -> None:
+        """Take in a good answer, and how many wait for their turn meanwhile."""
+        self._allowance.answered(ticket, now=now, is_busy=waiting > 0)
+        self._outage.answered(now=now, waiting=waiting)
 
     def refused(self, ticket: int, *, now: float, hint: float | None) -> None:
         """Take in a refusal, and the pause that the server asked for, if it did."""

@@ -143,7 +143,7 @@ class Turns:
                 self.failed += 1
                 self.pace.failed(now=now)
             case None | RemoteError():
-                self.pace.answered(turn.ticket, now=now, is_busy=bool(self.waiting))
+                self.pace.answered(turn.ticket, now=now, waiting=self.waiting)
             case _:
                 pass  # cancelled, or a fault of the caller's: nothing was learned
         if self.waiting:
