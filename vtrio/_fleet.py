@@ -24,6 +24,7 @@ from ._errors import RemoteError, VtrioError
 from ._job import Job, JobStatus
 from ._lines import Line, Lines
 from ._outcomes import JobUpdate, Outcome
+from ._phases import Phases
 from ._poller import warn_of_unknown_words
 from ._receipt import DelayReason
 from ._session import Ask, Deliver, Instruction, Session, Stop
@@ -149,7 +150,6 @@ class Fleet:
         self._times = times
         self.on_news: Callable[[], object] = int
         """Called when another wait has brought something new."""
-        self._budgets = budgets
         self._rng = rng
         self._spread = spread
         self._tells_changes = tells_changes
@@ -164,10 +164,7 @@ class Fleet:
         self._urgent: deque[Entry] = deque()
         self._alone: deque[Entry] = deque()
         self._numbers = 0
-        # Nearly in the order in which they began.
-        self._phases: dict[JobPhase, dict[Entry, None]] = {
-            phase: {} for phase in JobPhase
-        }
+        self._phases: Phases[Entry] = Phases(times, budgets)
         # What the feed told of others; and since when what it told is known.
         self._strangers: OrderedDict[str, Change] = OrderedDict()
         self._known_since = float("inf")
@@ -200,7 +197,7 @@ class Fleet:
                 if entry.looked_at >= self._known_since:
                     entry.epoch = self.epoch
             if not last.is_final:
-                age = session.running_age or 0.0
+                age = session.age(now=now) or 0.0
                 self._enter_phase(
                     entry, now - age if last.status is JobStatus.PENDING else now
                 )
@@ -249,7 +246,7 @@ class Fleet:
         del self.entries[session.job_id]
         entry.number = 0
         entry.is_over = True
-        self._leave_phase(entry)
+        self._phases.leave(entry)
         entry.line.leave(entry)
         entry.lesson.over()
         wait_ended(session)
@@ -575,21 +572,9 @@ class Fleet:
 
     def report_stalls(self, now: float) -> float:
         """Report who has stalled, and return the instant of the next look."""
-        look_at = float("inf")
-        for phase, waiting in self._phases.items():
-            budget = self._budgets.get(phase)
-            if budget is None:
-                budget = self._times.budget(phase)
-            if budget is None:
-                continue
-            while waiting:
-                entry = next(iter(waiting))
-                if entry.since + budget > now:
-                    look_at = min(look_at, entry.since + budget)
-                    break
-                del waiting[entry]
-                self._report(entry, phase, now - entry.since, budget)
-        return look_at
+        for entry, phase, budget in self._phases.overdue(now):
+            self._report(entry, phase, now - entry.since, budget)
+        return self._phases.look_at()
 
     def _report(
         self, entry: Entry, phase: JobPhase, seconds: float, budget: float
@@ -611,13 +596,4 @@ class Fleet:
 
     def _enter_phase(self, entry: Entry, since: float) -> None:
         phase = JobPhase.QUEUE if entry.word == JobStatus.PENDING else JobPhase.RUN
-        if phase is not entry.phase:
-            self._leave_phase(entry)
-            entry.phase = phase
-            entry.since = since
-            self._phases[phase][entry] = None
-
-    def _leave_phase(self, entry: Entry) -> None:
-        if entry.phase is not None:
-            self._phases[entry.phase].pop(entry, None)
-        entry.phase = None
+        self._phases.enter(entry, phase, since)
