@@ -16,13 +16,13 @@ import random
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import trio
 
+from ._entry import Entry, Lesson
 from ._errors import RemoteError, VtrioError
 from ._job import Job, JobStatus
-from ._lines import Line, Lines
+from ._lines import Lines
 from ._outcomes import JobUpdate, Outcome
 from ._phases import Phases
 from ._poller import warn_of_unknown_words
@@ -46,71 +46,6 @@ _AGAIN = 1.0
 _MOST_STRANGERS = 5000
 
 _EXACT = frozenset({DelayReason.LAST_POLL, DelayReason.DEADLINE})
-
-
-class Lesson(Protocol):
-    """What learns from one wait."""
-
-    def hear(self, job: Job) -> None:
-        """Take in an answer."""
-
-    def over(self) -> None:
-        """Take in what the whole wait saw."""
-
-
-class Entry:
-    """One of many waits."""
-
-    __slots__ = (
-        "due_at",
-        "early_at",
-        "epoch",
-        "fleet",
-        "in_flight",
-        "is_alone",
-        "is_ended",
-        "is_exact",
-        "is_over",
-        "lesson",
-        "line",
-        "looked_at",
-        "number",
-        "phase",
-        "planned_at",
-        "session",
-        "since",
-        "told_at",
-        "word",
-    )
-
-    def __init__(self, fleet: Fleet, session: Session, lesson: Lesson) -> None:
-        self.fleet = fleet
-        self.session = session
-        self.lesson = lesson
-        self.number = 0  # which of its places on the heap counts
-        self.due_at = 0.0
-        self.early_at = 0.0  # from when it may be taken along
-        self.planned_at = 0.0  # what its schedule wants
-        self.line: Line
-        self.is_exact = False  # whether that must not be put off
-        self.is_alone = False  # whether it cannot be asked about with others
-        self.is_ended = False  # whether the feed has told its end
-        self.is_over = False  # the wait; session and lesson are gone then
-        self.in_flight = False
-        self.epoch = -1
-        self.looked_at = -1.0  # when the question was asked that was answered last
-        self.told_at = -1.0  # when a change was told last
-        self.word: str | None = None  # the status that was told last
-        self.phase: JobPhase | None = None
-        self.since = 0.0  # when the phase began, as far as is known
-
-    def hear(self, answer: Answer, asked_at: float, now: float) -> None:
-        """Take in what another wait for the job was answered."""
-        self.fleet.overheard(self, answer, asked_at, now)
-
-    def __repr__(self) -> str:
-        name = "over" if self.is_over else self.session.job_id
-        return f"<Entry {name}: {self.word}, due {self.due_at:g}>"
 
 
 class Fleet:
@@ -148,6 +83,10 @@ class Fleet:
         self._lines = lines
         self._place = place
         self._times = times
+        # What drives the fleet is told when another wait was answered for a job of it:
+        # where a feed goes on after that, and says whether it covers the job; and that
+        # there may be news.
+        self.on_cursor: Callable[[str | None, float, float], bool] = _ignore
         self.on_news: Callable[[], object] = int
         """Called when another wait has brought something new."""
         self._rng = rng
@@ -297,6 +236,7 @@ class Fleet:
                 if entry.is_alone and some > 1:
                     self._alone.append(entry)
                 else:
+                    entry.in_flight = True  # because its end may have been told twice
                     taken.append(entry)
             if taken:
                 break
@@ -328,6 +268,19 @@ class Fleet:
                 self._alone.append(entry)
             else:
                 taken.append(entry)
+
+    def still_to_ask(self, entries: Sequence[Entry], now: float) -> list[Entry]:
+        """Return those whom nobody else asks about just now; the others have time."""
+        left = []
+        for entry in entries:
+            if entry.is_over:
+                continue
+            if entry.line.is_asked:
+                entry.in_flight = False
+                self._push(entry, now + _AGAIN, now)
+            else:
+                left.append(entry)
+        return left
 
     def put_back(self, entry: Entry, now: float) -> None:
         """Have a job asked about at once: what was asked brought nothing about it."""
@@ -501,8 +454,9 @@ class Fleet:
         """Take in what another wait for a job was answered."""
         if entry.is_over or (entry.in_flight and not answer.job.is_final):
             return  # what it is answered itself is newer
+        covers = self.on_cursor(answer.cursor, asked_at, now)
         self.answered(
-            entry, answer, asked_at=asked_at, now=now, told_by="single", covers=False
+            entry, answer, asked_at=asked_at, now=now, told_by="single", covers=covers
         )
         self.on_news()
 
@@ -597,3 +551,7 @@ class Fleet:
     def _enter_phase(self, entry: Entry, since: float) -> None:
         phase = JobPhase.QUEUE if entry.word == JobStatus.PENDING else JobPhase.RUN
         self._phases.enter(entry, phase, since)
+
+
+def _ignore(cursor: str | None, asked_at: float, now: float) -> bool:
+    return False
