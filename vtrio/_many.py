@@ -101,6 +101,9 @@ class _Block:
         job_id = id_of(job)
         if self._watch.is_closed:
             raise trio.ClosedResourceError("this wait for many jobs is over")
+        seen = None if isinstance(job, str) else job.seen
+        if seen is not None and seen.cursor is not None and seen.run is this_run():
+            self._watch.listener.take_up(seen.cursor, seen.at - seen.took)
         self._watch.fleet.add(job)
         self._given_up.pop(job_id, None)
         self._watch.told()
