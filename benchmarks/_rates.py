@@ -61,16 +61,16 @@ async def _rate(
                 (await connection.ask(request)).expect(status)
                 answered[which] += 1
 
-    began, busy = time.perf_counter(), _processor_time(pid)
+    began, busy = time.perf_counter(), processor_time(pid)
     with trio.move_on_after(seconds):
         async with trio.open_nursery() as nursery:
             for which in range(connections):
                 nursery.start_soon(ask_on, which)
-    busy = _processor_time(pid) - busy
+    busy = processor_time(pid) - busy
     return sum(answered) / (time.perf_counter() - began), busy / sum(answered)
 
 
-def _processor_time(pid: int) -> float:
+def processor_time(pid: int) -> float:
     """Return the seconds that a process has had of the processor."""
     _, _, after = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")
     user, system = after.split()[11:13]

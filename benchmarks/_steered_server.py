@@ -2,7 +2,10 @@
 
 Everything is that of the command, but for the engine. It prints `waiting` when all
 its jobs wait for the signal SIGUSR1; then the k-th of them ends at its share of the
-time that was set. With `--disk-rate` what is uploaded is written as slowly as that.
+time that was set, in the order in which they were submitted or, with `--shuffled`, in one
+that is drawn. Of `--at-once` so many more, the first to come, each ends as soon as it
+can. With `--disk-rate` what is uploaded is written as slowly as that. It ends when its
+standard input does, so that it does not outlive whoever has started it.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import random
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +28,8 @@ import vtrio.server.engines
 from vtrio.cli import main
 from vtrio.server.engines import Engine, Progress, Task, Translation
 
-# Time for the signal's own work to be over before the first job ends.
-_LEAD = 0.5
+# Seconds for the signal's own work to be over before the first job ends.
+LEAD = 0.5
 
 
 class SteeredEngine:
@@ -32,10 +37,19 @@ class SteeredEngine:
 
     name = "simulated"
 
-    def __init__(self, jobs: int, within: float) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        within: float,
+        *,
+        at_once: int = 0,
+        shuffled: int | None = None,
+    ) -> None:
         self._jobs = jobs
-        self._within = within
-        self._begun = 0
+        self._ends = [within * turn / jobs for turn in range(jobs)]
+        if shuffled is not None:
+            random.Random(shuffled).shuffle(self._ends)
+        self._begun = -at_once
         self._waiting = 0
         self._go = trio.Event()
         self._went_at = 0.0
@@ -53,12 +67,13 @@ class SteeredEngine:
         self._begun += 1
         self._token = trio.lowlevel.current_trio_token()
         made = await trio.to_thread.run_sync(_make, task)
+        if turn < 0:
+            return made
         self._waiting += 1
         if self._waiting == self._jobs:
             print("waiting", flush=True)
         await self._go.wait()
-        share = self._within * turn / self._jobs
-        await trio.sleep_until(self._went_at + _LEAD + share)
+        await trio.sleep_until(self._went_at + LEAD + self._ends[turn])
         return made
 
     def _hear(self, number: int, frame: object) -> None:
@@ -77,6 +92,17 @@ def _make(task: Task) -> Translation:
     subtitles = task.folder / "subtitles.vtt"
     subtitles.write_text("WEBVTT\n", encoding="utf-8")
     return Translation(video=video, subtitles=subtitles)
+
+
+def _end_with_the_parent() -> None:
+    """End when standard input does, which is a pipe from whoever has started this."""
+
+    def wait_for_its_end() -> None:
+        while os.read(0, 1024):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait_for_its_end, daemon=True).start()
 
 
 def _slow_down_the_disk(rate: float) -> None:
@@ -105,12 +131,20 @@ def _serve() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, required=True)
     parser.add_argument("--within", type=float, required=True)
+    parser.add_argument("--at-once", type=int, default=0)
+    parser.add_argument("--shuffled", type=int, metavar="SEED")
     parser.add_argument("--disk-rate", type=float)
     parser.add_argument("flags", nargs="*")
     options = parser.parse_args()
     if options.disk_rate is not None:
         _slow_down_the_disk(options.disk_rate)
-    engine = SteeredEngine(options.jobs, options.within)
+    _end_with_the_parent()
+    engine = SteeredEngine(
+        options.jobs,
+        options.within,
+        at_once=options.at_once,
+        shuffled=options.shuffled,
+    )
 
     def choose(name: str | None = None, **_: object) -> Engine:
         return engine

@@ -48,6 +48,7 @@ def test_the_scenarios_are_listed() -> None:
     assert "testkit" in listed
     assert "server" in listed
     assert "crash" in listed
+    assert "fleet" in listed
 
 
 def test_a_scenario_writes_its_results_and_where_they_are_from(tmp_path: Path) -> None:
@@ -373,3 +374,77 @@ def test_no_kills_are_too_few() -> None:
     done = run("crash", "--kills", 0)
     assert done.returncode == 2
     assert "--kills, --jobs and --tasks must be at least 1" in done.stderr
+
+
+# --- fleet --------------------------------------------------------------------------
+
+FLEET = [
+    *("jobs", "over", "transport", "requests", "requests_per_job"),
+    *("lag_p50", "lag_p99", "lag_max"),
+    *("client_cpu_per_job", "client_rss_per_job", "server_cpu_per_job"),
+    *("lost", "duplicated", "wall"),
+]
+
+
+def fleet(tmp_path: Path, *options: object) -> dict[str, Any]:
+    """Wait for a fleet that is told of whole, and return what that took."""
+    file = tmp_path / "found.json"
+    table = benchmarks("fleet", *options, "--json", file)
+    assert "told more than once" in table
+    found: dict[str, Any] = json.loads(file.read_text())["results"]["fleet"]
+    assert list(found) == FLEET
+    assert (found["lost"], found["duplicated"]) == (0, 0)
+    assert found["requests_per_job"] == found["requests"] / found["jobs"] > 0
+    assert found["lag_p50"] <= found["lag_p99"] <= found["lag_max"]
+    return found
+
+
+def test_a_fleet_is_waited_for_in_virtual_time(tmp_path: Path) -> None:
+    """The server has no process of its own there, and answers at exact instants."""
+    found = fleet(tmp_path, "--virtual", "--jobs", 200, "--over", 1)
+    assert (found["jobs"], found["over"], found["transport"]) == (200, 1, "auto")
+    assert found["server_cpu_per_job"] is None
+    assert found["client_rss_per_job"] > 0
+    # The last job ends at 0.5 s and 199 of 200 parts of the second.
+    assert 1.495 < found["wall"] <= 1.495 + found["lag_max"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["feed", "batch", "single"])
+def test_a_fleet_is_waited_for_by_each_transport(
+    transport: str, tmp_path: Path
+) -> None:
+    """Each one tells of all jobs, sooner or later."""
+    options = ("--virtual", "--jobs", 10, "--over", 1, "--transport", transport)
+    assert fleet(tmp_path, *options)["transport"] == transport
+
+
+@pytest.mark.slow
+def test_a_fleet_is_waited_for_at_the_real_server(tmp_path: Path) -> None:
+    """Requests are those that it has seen, and its own time is measured."""
+    found = fleet(tmp_path, "--jobs", 20, "--over", 1)
+    assert (found["jobs"], found["over"], found["transport"]) == (20, 1, "auto")
+    assert found["server_cpu_per_job"] > 0
+    assert found["client_cpu_per_job"] > 0
+    assert found["wall"] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--jobs", 0], "--jobs 0 is not allowed: must be from 1 to 1,000,000"),
+        (["--jobs", 1_000_001], "--jobs 1000001 is not allowed"),
+        (["--over", 0], "--over 0 is not allowed: must be above 0, and 3600 s at most"),
+        (["--over", "nan"], "--over nan is not allowed"),
+        (["--over", 3601], "--over 3601 is not allowed"),
+        (["--transport", "pigeon"], "choose from 'auto', 'feed', 'batch', 'single'"),
+    ],
+)
+def test_a_fleet_that_cannot_be_is_told_in_one_sentence(
+    options: list[object], told: str
+) -> None:
+    """What was given, and what is allowed; exit status 2."""
+    done = run("fleet", *options)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr

@@ -18,8 +18,17 @@ HOMES = {
         *("_translation", "_version", "schedules"),
     ),
     "engine": (
-        *("_bell", "_callbacks", "_fleet", "_governor", "_lines", "_listening"),
-        *("_poller", "_runs", "_scopes", "_threads", "_turns", "_watch", "_watching"),
+        *("_bell", "_callbacks", "_fleet", "_governor", "_hearing", "_lines"),
+        *(
+            "_cancelling",
+            "_listening",
+            "_poller",
+            "_runs",
+            "_scopes",
+            "_threads",
+            "_turns",
+        ),
+        *("_watch", "_watching"),
     ),
     "edges": ("_download", "_history_file", "_places", "_videos", "sources"),
     "programs": (
@@ -93,10 +102,10 @@ def test_only_the_edges_know_http() -> None:
 
 def test_one_place_sleeps_in_the_loop() -> None:
     """The loop of a wait has exactly one sleep, and it sleeps until, not for."""
-    tree = ast.parse((ROOT / "_poller.py").read_text(encoding="utf-8"))
     sleeps = [
         node.attr
-        for node in ast.walk(tree)
+        for home in ("_poller.py", "_hearing.py")
+        for node in ast.walk(ast.parse((ROOT / home).read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and node.attr.startswith("sleep")
     ]
     assert sleeps == ["sleep_until"]

@@ -14,14 +14,15 @@ from __future__ import annotations
 import heapq
 import random
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import trio
 
-from ._errors import VtrioError
+from ._errors import RemoteError, VtrioError
 from ._job import Job, JobStatus
+from ._lines import Line, Lines
 from ._outcomes import JobUpdate, Outcome
 from ._poller import warn_of_unknown_words
 from ._receipt import DelayReason
@@ -63,36 +64,48 @@ class Entry:
         "due_at",
         "early_at",
         "epoch",
+        "fleet",
         "in_flight",
+        "is_alone",
         "is_ended",
         "is_exact",
         "is_over",
         "lesson",
+        "line",
         "looked_at",
         "number",
         "phase",
         "planned_at",
         "session",
         "since",
+        "told_at",
         "word",
     )
 
-    def __init__(self, session: Session, lesson: Lesson) -> None:
+    def __init__(self, fleet: Fleet, session: Session, lesson: Lesson) -> None:
+        self.fleet = fleet
         self.session = session
         self.lesson = lesson
         self.number = 0  # which of its places on the heap counts
         self.due_at = 0.0
         self.early_at = 0.0  # from when it may be taken along
         self.planned_at = 0.0  # what its schedule wants
+        self.line: Line
         self.is_exact = False  # whether that must not be put off
+        self.is_alone = False  # whether it cannot be asked about with others
         self.is_ended = False  # whether the feed has told its end
         self.is_over = False  # the wait; session and lesson are gone then
         self.in_flight = False
         self.epoch = -1
         self.looked_at = -1.0  # when the question was asked that was answered last
+        self.told_at = -1.0  # when a change was told last
         self.word: str | None = None  # the status that was told last
         self.phase: JobPhase | None = None
         self.since = 0.0  # when the phase began, as far as is known
+
+    def hear(self, answer: Answer, asked_at: float, now: float) -> None:
+        """Take in what another wait for the job was answered."""
+        self.fleet.overheard(self, answer, asked_at, now)
 
     def __repr__(self) -> str:
         name = "over" if self.is_over else self.session.job_id
@@ -105,11 +118,14 @@ class Fleet:
     Args:
         open_session: makes the session of a job.
         open_lesson: makes what learns from it.
+        lines: where what one wait hears is told to others for the same job.
+        place: what the jobs' ids belong to.
         times: how long jobs take in the queue and at work.
         budgets: what the caller allows for each; what is learned counts otherwise.
         rng: draws what is random.
         spread: the part of each delay within which it is shifted at random.
         tells_changes: whether news are changes too, not outcomes alone.
+        tells_stalls: whether news are stalls too; they are counted in any case.
     """
 
     def __init__(
@@ -117,19 +133,27 @@ class Fleet:
         *,
         open_session: Callable[[Job | str], Session],
         open_lesson: Callable[[Session], Lesson],
+        lines: Lines,
+        place: Hashable,
         times: PhaseTimes,
         budgets: Mapping[JobPhase, float],
         rng: random.Random,
         spread: float,
         tells_changes: bool,
+        tells_stalls: bool = True,
     ) -> None:
         self._open_session = open_session
         self._open_lesson = open_lesson
+        self._lines = lines
+        self._place = place
         self._times = times
+        self.on_news: Callable[[], object] = int
+        """Called when another wait has brought something new."""
         self._budgets = budgets
         self._rng = rng
         self._spread = spread
         self._tells_changes = tells_changes
+        self._tells_stalls = tells_stalls
         self.entries: dict[str, Entry] = {}
         self.news: deque[JobUpdate] = deque()
         self.epoch = 0
@@ -138,6 +162,7 @@ class Fleet:
         self._heap: list[tuple[float, int, Entry]] = []
         self._deadlines: list[tuple[float, int, Entry]] = []
         self._urgent: deque[Entry] = deque()
+        self._alone: deque[Entry] = deque()
         self._numbers = 0
         # Nearly in the order in which they began.
         self._phases: dict[JobPhase, dict[Entry, None]] = {
@@ -159,7 +184,9 @@ class Fleet:
             return False
         now = trio.current_time()
         session = self._open_session(job)
-        entry = self.entries[job_id] = Entry(session, self._open_lesson(session))
+        entry = Entry(self, session, self._open_lesson(session))
+        entry.line = self._lines.follow((self._place, job_id), entry)
+        self.entries[job_id] = entry
         wait_began(session)
         if session.deadline < float("inf"):
             self._numbers += 1
@@ -185,7 +212,7 @@ class Fleet:
             self._park(entry, now)
         missed = self._strangers.pop(job_id, None)
         if missed is not None and job_id in self.entries:
-            self.changed(missed)
+            self.changed(missed, is_old=True)
         return True
 
     def expire(self, now: float) -> float:
@@ -213,6 +240,7 @@ class Fleet:
         for entry in self.entries.values():
             entry.number = 0
             entry.lesson.over()
+            entry.line.leave(entry)
             wait_ended(entry.session)
             entry.is_over = True
 
@@ -222,10 +250,11 @@ class Fleet:
         entry.number = 0
         entry.is_over = True
         self._leave_phase(entry)
+        entry.line.leave(entry)
         entry.lesson.over()
         wait_ended(session)
         # The heap may hold it for a while, and what it has seen need not be held too.
-        del entry.session, entry.lesson
+        del entry.session, entry.lesson, entry.line
         error: VtrioError | None = None
         match verdict:
             case Deliver(job):
@@ -248,7 +277,7 @@ class Fleet:
 
     def next_due(self) -> float:
         """Return the instant at which something is due; now or before for at once."""
-        if self._urgent:
+        if self._urgent or self._alone:
             return -1.0
         heap = self._heap
         while heap and heap[0][2].number != heap[0][1]:
@@ -260,15 +289,21 @@ class Fleet:
 
         Those whose end was told come first, and alone: what they are asked for is there.
         With others come those who would be due soon, if more than one may be asked about
-        at once.
+        at once. Who cannot be asked about with others comes alone.
         """
         taken: list[Entry] = []
-        urgent = self._urgent
-        while urgent and len(taken) < most:
-            entry = urgent.popleft()
-            if not entry.is_over and not entry.in_flight:
-                taken.append(entry)
-        if not taken:
+        for waiting, some in ((self._alone, 1), (self._urgent, most)):
+            while waiting and len(taken) < some:
+                entry = waiting.popleft()
+                if entry.is_over or entry.in_flight:
+                    continue
+                if entry.is_alone and some > 1:
+                    self._alone.append(entry)
+                else:
+                    taken.append(entry)
+            if taken:
+                break
+        if not taken and not self._alone:
             self._take_from_heap(taken, now, most)
         for entry in taken:
             entry.in_flight = True
@@ -287,8 +322,14 @@ class Fleet:
             heapq.heappop(heap)
             entry.number = 0
             if self._may_be_put_off(entry, now):
-                self._push(entry, entry.looked_at + SWEEP, now)
-            elif not entry.in_flight:  # then its answer will say when to ask again
+                self._push_in_time(entry, entry.looked_at + SWEEP, now)
+            elif entry.line.is_asked and not entry.in_flight:
+                self._push(entry, now + _AGAIN, now)  # another wait asks just now
+            elif entry.in_flight:
+                pass  # its answer will say when to ask again
+            elif entry.is_alone and most > 1:
+                self._alone.append(entry)
+            else:
                 taken.append(entry)
 
     def put_back(self, entry: Entry, now: float) -> None:
@@ -296,6 +337,15 @@ class Fleet:
         entry.in_flight = False
         if not entry.is_over:
             self._push(entry, now, now)
+
+    def put_all_back(
+        self, entries: Sequence[Entry], error: RemoteError, now: float
+    ) -> None:
+        """Do the same for the jobs of a list that failed."""
+        for entry in entries:
+            if not entry.is_over:
+                entry.session.missed(error)
+            self.put_back(entry, now)
 
     def is_told_of(self, entry: Entry) -> bool:
         """Tell whether a job's changes are being told."""
@@ -344,6 +394,15 @@ class Fleet:
         entry.is_exact = False
         self._push(entry, now + SWEEP * (0.5 + self._rng.random()), now)
 
+    def _push_in_time(self, entry: Entry, due_at: float, now: float) -> None:
+        """Have a job asked about at an instant, or before its deadline if that is sooner.
+
+        Who is told of it may not have been told of its end.
+        """
+        if entry.session.deadline < float("inf"):
+            due_at, entry.is_exact = entry.session.before_deadline(due_at, now=now)
+        self._push(entry, due_at, now)
+
     def _push(self, entry: Entry, due_at: float, now: float) -> None:
         self._numbers += 1
         entry.number = self._numbers
@@ -371,7 +430,9 @@ class Fleet:
                 at = max(at, now + SWEEP)
             elif entry.is_ended:
                 at = min(at, now + _AGAIN)
-        self._push(entry, at, now)
+            self._push_in_time(entry, at, now)
+        else:
+            self._push(entry, at, now)
 
     # --- what is heard ----------------------------------------------------------------
 
@@ -395,30 +456,58 @@ class Fleet:
             told_by: how the end was learned of, if this tells of it.
             covers: whether what happens to the job from here on will be told.
         """
-        entry.in_flight = False
+        is_held = told_by == "held"
+        if not is_held:  # beside that one, a poll may be under way
+            entry.in_flight = False
         if entry.is_over:
             return
-        session = entry.session
-        entry.looked_at = asked_at
+        session, before = entry.session, entry.session.last
+        # What was asked before something was told may know less.
+        is_stale = asked_at < entry.told_at and not answer.job.is_final
+        entry.looked_at = max(entry.looked_at, asked_at)
+        if is_held:
+            entry.told_at = now
         if entry.is_ended:
             told_by = "feed"
-            # If this answer does not say so, it knows less than the feed, which will not
-            # tell it again.
-            entry.is_ended = False
+            if is_stale:
+                self._urgent.append(entry)
+            else:
+                # If this answer does not say so, it knows less than the feed, which will
+                # not tell it again.
+                entry.is_ended = False
         elif covers:
             entry.epoch = self.epoch
         session.told_by = told_by
         known = len(session.unknown_words)
         plans = self._needs_plan(entry)
         instruction = session.answered(
-            answer, asked_at=asked_at, now=now, roll=self._rng.random(), plans=plans
+            answer,
+            asked_at=asked_at,
+            now=now,
+            roll=self._rng.random(),
+            plans=plans,
+            held=is_held,
         )
         warn_of_unknown_words(session, known)
         job = session.last
         if job is not None and not job.is_final:
             entry.lesson.hear(job)
-            self._note(entry, job)
+            if is_stale and before is not None:
+                session.told(before)
+            else:
+                self._note(entry, job)
         self._obey(entry, instruction, now)
+
+    def overheard(
+        self, entry: Entry, answer: Answer, asked_at: float, now: float
+    ) -> None:
+        """Take in what another wait for a job was answered."""
+        if entry.is_over or (entry.in_flight and not answer.job.is_final):
+            return  # what it is answered itself is newer
+        self.answered(
+            entry, answer, asked_at=asked_at, now=now, told_by="single", covers=False
+        )
+        self.on_news()
 
     def failed(self, entry: Entry, instruction: Instruction, now: float) -> None:
         """Take in what a session says to a poll that failed."""
@@ -430,8 +519,8 @@ class Fleet:
         """Take in a change that the feed tells; say whether it is about a job of ours.
 
         An end is looked at, since the feed does not tell what came of the job. Of a
-        stretch that the feed has to catch up with (`is_old`), only ends are news of jobs
-        that were looked at meanwhile.
+        stretch that the feed has to catch up with (`is_old`), jobs may have been looked
+        at meanwhile: ends are news all the same, and steps out of the queue.
         """
         entry = self.entries.get(change.job_id)
         if entry is None:
@@ -439,11 +528,13 @@ class Fleet:
             return False
         session = entry.session
         if change.status.is_final:
+            entry.told_at = trio.current_time()
             # From now on nothing is told of it, so it is asked about until it says so.
             entry.epoch = -1
             entry.is_ended = True
             self._urgent.append(entry)
-        elif not is_old:
+        elif not is_old or entry.word in {None, JobStatus.PENDING}:
+            entry.told_at = trio.current_time()
             last = session.last
             known = (
                 Job(id=change.job_id, status=change.status) if last is None else last
@@ -505,6 +596,8 @@ class Fleet:
     ) -> None:
         session = entry.session
         self.stalled_jobs += 1
+        if not self._tells_stalls:
+            return
         stall = Stall(
             job_id=session.job_id,
             job=session.last,

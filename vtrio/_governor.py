@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import trio
 
 from ._checks import check_count, check_number
+from ._lines import Lines
 from ._names import publish
 from ._turns import Turn, Turns
 
@@ -69,6 +70,8 @@ class Governor:
         if max_rate is not None:
             check_number("max_rate", max_rate, above=0)
         self._turns = Turns(max_in_flight=max_in_flight, max_rate=max_rate)
+        self.lines = Lines()
+        """The waits that it governs, by their jobs."""
 
     def __repr__(self) -> str:
         now = trio.current_time() if trio.lowlevel.in_trio_run() else math.inf
@@ -100,7 +103,7 @@ class Governor:
             requests=self._turns.requests,
             refused=self._turns.refused,
             failed=self._turns.failed,
-            shared=0,
+            shared=self.lines.shared,
         )
 
     def turn(self, due_at: float, *, held: bool = False, lone: bool = False) -> Turn:

@@ -98,7 +98,7 @@ class Listener:
         """Return the rung to listen on; or None, and when to look again."""
         watch, ladder = self._watch, self._watch.ladder
         look_at = float("inf")
-        if watch.is_out or not watch.has_room:
+        if watch.is_out or not watch.has_room or watch.is_done:
             return None, look_at  # it rings when that is over
         if Rung.FEED in ladder.rungs:
             if ladder.may_use(Rung.FEED, now):

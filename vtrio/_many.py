@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,14 +15,16 @@ import trio
 
 from ._arguments import check_key, id_of
 from ._callbacks import OnJob, OnStall
+from ._cancelling import cancel_all
 from ._checks import check_number, shorten
 from ._connections import Connections
-from ._errors import GaveUp, RemoteError
+from ._errors import GaveUp
 from ._fleet import SPREAD, Fleet
 from ._governor import Governor
 from ._job import Job, JobStatus, Sighting
 from ._ladder import Ladder, Rung, rungs_of
 from ._learning import Learning
+from ._lines import place_of
 from ._names import publish
 from ._outcomes import FleetStatistics, JobUpdate, Outcome
 from ._runs import of_this_run, require_trio, this_run
@@ -33,8 +34,6 @@ from ._stalls import JobPhase, PhaseTimes
 from ._token import LeftJob, WaitToken, make_token, read_token
 from ._watch import Manner, Watch
 from .schedules import Learned, Schedule
-
-_log = logging.getLogger("vtrio.client")
 
 Transport = Literal["auto", "feed", "batch", "single"]
 OnExit = Literal["leave", "cancel"]
@@ -46,9 +45,6 @@ _BEST_RUNG = {
     "batch": Rung.HELD,
     "single": Rung.SINGLE,
 }
-# Seconds that cancelling on the server may take when a block ends.
-CANCEL_TIME = 5.0
-_IDS_AT_ONCE = 200
 # Between so many jobs that are taken in, others have a turn.
 _TURN = 100
 
@@ -81,6 +77,7 @@ class _Block:
         self._base_url = base_url
         self._cancelled: set[str] = set()
         self._given_up: dict[str, None] = {}
+        self._ended: tuple[float, datetime] | None = None
 
     def __repr__(self) -> str:
         held = self.statistics()
@@ -121,7 +118,9 @@ class _Block:
         nobody has been told of are among them, and those whose waits were given up;
         what is secret is not in it.
         """
-        fleet, now = self._watch.fleet, trio.current_time()
+        fleet = self._watch.fleet
+        # After the block it says how things stood at its end: trio may have ended too.
+        now, saved_at = self._ended or (trio.current_time(), datetime.now(UTC))
         jobs = [
             LeftJob(
                 id=job_id,
@@ -132,7 +131,7 @@ class _Block:
             for job_id, entry in fleet.entries.items()
             if job_id not in self._cancelled
         ]
-        untold = [update.job_id for update in fleet.news if update.outcome is not None]
+        untold = [u.job_id for u in self._watch.untold() if u.outcome is not None]
         jobs += [
             LeftJob(id=job_id)
             for job_id in dict.fromkeys([*untold, *self._given_up])
@@ -141,7 +140,7 @@ class _Block:
         return make_token(
             jobs,
             base_url=self._base_url,
-            saved_at=datetime.now(UTC),
+            saved_at=saved_at,
             cursor=self._watch.listener.cursor,
         )
 
@@ -153,8 +152,9 @@ class _Block:
             self._given_up[update.job_id] = None
         return update
 
-    def _running(self) -> list[str]:
-        """Return the ids of the jobs that may well run on when the block ends."""
+    def _end(self) -> list[str]:
+        """Take in that the block ends; return the ids of the jobs that may run on."""
+        self._ended = trio.current_time(), datetime.now(UTC)
         fleet = self._watch.fleet
         untold = [update.job_id for update in fleet.news if _is_given_up(update)]
         return list(dict.fromkeys([*fleet.entries, *untold, *self._given_up]))
@@ -363,7 +363,7 @@ class WaitsForMany:
         await self._learning.load()
         known, cursor, since = _taken_up(jobs)
         async with self._connections.asking() as source:
-            fleet = self._fleet(terms, started_at, tells_changes=manner.tells_changes)
+            fleet = self._fleet(terms, started_at, manner, place=place_of(source))
             send, channel = trio.open_memory_channel[JobUpdate](0)
             watch = Watch(
                 fleet,
@@ -394,17 +394,23 @@ class WaitsForMany:
             finally:
                 watch.close()
                 send.close()
-                running = block._running()  # noqa: SLF001
-                if terms.on_exit == "cancel" and running:
-                    with trio.move_on_after(CANCEL_TIME, shield=True):
-                        await self._cancel_all(running, block._cancelled)  # noqa: SLF001
+                running = block._end()  # noqa: SLF001
                 fleet.abandon()
+                if terms.on_exit == "cancel" and running:
+                    await cancel_all(
+                        self._connections.translations,
+                        running,
+                        at_once=self._governor.max_in_flight,
+                        done=block._cancelled,  # noqa: SLF001
+                    )
             # Not where it was cancelled: it must not end any later.
             await self._learning.save(
                 before=math.inf, everything=not self._connections.are_kept
             )
 
-    def _fleet(self, terms: _Terms, started_at: float, *, tells_changes: bool) -> Fleet:
+    def _fleet(
+        self, terms: _Terms, started_at: float, manner: Manner, *, place: Hashable
+    ) -> Fleet:
         schedule = self._schedule if self._schedule is not None else self._learned
         give_up_at = math.inf
         if terms.max_total_time is not None:
@@ -415,14 +421,19 @@ class WaitsForMany:
 
         def open_session(job: Job | str) -> Session:
             now = trio.current_time()
-            limit = min(each, give_up_at - now)
+            left = give_up_at - now
+            limit = min(each, left)
             return Session(
                 job_id=id_of(job),
                 schedule=schedule,
                 limits=(
                     limits
                     if limit == math.inf
-                    else replace(limits, max_wait_time=max(limit, 1e-9))
+                    else replace(
+                        limits,
+                        max_wait_time=max(limit, 1e-9),
+                        max_total_time=terms.max_total_time if left < each else None,
+                    )
                 ),
                 started_at=now,
                 last=of_this_run(job),
@@ -435,30 +446,15 @@ class WaitsForMany:
         return Fleet(
             open_session=open_session,
             open_lesson=self._learning.begin,
+            lines=self._governor.lines,
+            place=place,
             times=self._times.setdefault(terms.key, PhaseTimes()),
             budgets=terms.budgets,
             rng=self._rng,
             spread=0.0 if isinstance(schedule, Learned) else SPREAD,
-            tells_changes=tells_changes,
+            tells_changes=manner.tells_changes,
+            tells_stalls=manner.tells_stalls,
         )
-
-    async def _cancel_all(self, job_ids: Sequence[str], done: set[str]) -> None:
-        """Cancel jobs on the server, as many in a request as it takes."""
-
-        async def cancel_some(some: Sequence[str]) -> None:
-            try:
-                answers = await source.cancel_many(some)
-                done.update(answer.job.id for answer in answers.answers)
-                done.update(answers.missing)
-            except RemoteError as error:
-                _log.warning("cancel-failed jobs=%d error=%s", len(some), error)
-
-        async with (
-            self._connections.translations() as source,
-            trio.open_nursery() as nursery,
-        ):
-            for at in range(0, len(job_ids), _IDS_AT_ONCE):
-                nursery.start_soon(cancel_some, job_ids[at : at + _IDS_AT_ONCE])
 
 
 def _is_given_up(update: JobUpdate) -> bool:
@@ -520,19 +516,19 @@ def _taken_up(jobs: Jobs) -> tuple[list[Job | str], str | None, float]:
             f"jobs={shorten(jobs)} is not allowed: must be many jobs or ids, such as a"
             " list of them, or a token"
         )
-    known: list[Job | str] = []
+    known: dict[str, Job | str] = {}
     first: Sighting | None = None
     for job in jobs:
-        id_of(job)
-        known.append(job)
+        if known.setdefault(id_of(job), job) is not job:
+            continue
         seen = None if isinstance(job, str) else job.seen
         if seen is None or seen.cursor is None or seen.run is not this_run():
             continue
         if first is None or seen.at - seen.took < first.at - first.took:
             first = seen
     if first is None:
-        return known, None, math.inf
-    return known, first.cursor, first.at - first.took
+        return list(known.values()), None, math.inf
+    return list(known.values()), first.cursor, first.at - first.took
 
 
 def _left_over(token: Mapping[str, Any]) -> tuple[list[Job | str], str | None, float]:
@@ -542,7 +538,7 @@ def _left_over(token: Mapping[str, Any]) -> tuple[list[Job | str], str | None, f
     lay = max(0, math.floor((datetime.now(UTC) - left.saved_at).total_seconds()))
     known: list[Job | str] = []
     for job in left.jobs:
-        if job.status is None or job.age is None:
+        if job.status is None:
             known.append(job.id)
             continue
         try:

@@ -3,7 +3,8 @@
 Free until the server objects: then whoever asks goes at once. A refusal (429, 503)
 teaches what it allows (`_allowance`), a hint (`Retry-After`) stops everybody until
 then, failures cap the load (`_outage`). Requests go evenly spread, one at a time:
-whatever has gathered goes on as a row, not as a herd.
+whatever has gathered goes on as a row, not as a herd. And so does whatever has
+gathered because there were not enough places for it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ LONGEST_PAUSE = 300.0
 # Who waits for an instant wakes a little late; so much is made up for by the next.
 # Idleness is not: it would become a burst.
 MADE_UP = 0.02
+# So many that wait for a place are a herd: jobs that were submitted together, or what
+# has gathered while nothing was answered. It takes this many seconds at least.
+HERD = 100
+HERD_TIME = 1.0
 
 
 class Pace:
@@ -29,6 +34,7 @@ class Pace:
 
     __slots__ = (
         "_allowance",
+        "_herd",
         "_latest",
         "_max_rate",
         "_outage",
@@ -43,10 +49,16 @@ class Pace:
         self._paused_until = -math.inf
         self._row = -math.inf  # when the latest request went, as the row has it
         self._latest = 0
+        self._herd = 0
+
+    def gather(self, waiting: int) -> None:
+        """Take in how many wait for their turn now."""
+        self._herd = max(self._herd, waiting) if waiting else 0
 
     def rate(self, now: float) -> float:
         """Return how many requests a second may go; infinite for no limit."""
-        return min(self._max_rate, self._allowance.rate, self._outage.cap(now))
+        rate = min(self._max_rate, self._allowance.rate, self._outage.cap(now))
+        return rate if self._herd < HERD else min(rate, self._herd / HERD_TIME)
 
     def paused_until(self, now: float) -> float | None:
         """Return the instant until which nothing may go, if there is one."""

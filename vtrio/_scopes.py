@@ -19,6 +19,7 @@ async def beside(
     itself; if both have one, they come out as a group.
     """
     alone: BaseException | None = None
+    own: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
             scope = trio.CancelScope(shield=True)
@@ -30,12 +31,18 @@ async def beside(
             nursery.start_soon(run, name=name)
             try:
                 yield
+            except BaseException as error:
+                own = error
+                raise
             finally:
                 scope.cancel("the body of the block has ended")
     except BaseExceptionGroup as group:
         alone = _only(group)
         if alone is None:
             raise
+        # Where groups are split, those of the body become others that look like them.
+        if isinstance(alone, BaseExceptionGroup) and isinstance(own, type(alone)):
+            alone = own
     if alone is not None:
         raise alone
 

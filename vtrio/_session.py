@@ -8,7 +8,7 @@ writes no log, so that every rule of waiting can be tested as arithmetic.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ._checks import check_count, check_number, shorten
@@ -50,11 +50,13 @@ _T = TypeVar("_T")
 class Limits:
     """When to give up; None is never. Seconds, from the beginning of the wait.
 
+    `max_total_time` is the limit of many waits, where that is what ends this one;
     `max_silence` ends a wait to which nothing has answered for so long;
     `request_timeout` is what one poll alone may take.
     """
 
     max_wait_time: float | None = None
+    max_total_time: float | None = None
     max_attempts: int | None = None
     max_silence: float | None = None
     request_timeout: float = 10.0
@@ -71,11 +73,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the source at this instant; at infinity: never, let the deadline come."""
+    """Ask the source at this instant; at infinity: never, let the deadline come.
+
+    A poll is hurried if it comes earlier than it would have without a failure.
+    """
 
     at: float
     reason: DelayReason = field(default=DelayReason.SCHEDULE, compare=False)
     """Why not sooner."""
+    is_hurried: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +246,15 @@ class Session:
         now: float,
         roll: float,
         plans: bool = True,
+        held: bool = False,
     ) -> Instruction:
-        """Take in a good answer; without plans nobody will ask of themselves."""
-        self._count_answer(asked_at, now, size=answer.size, answered=True)
+        """Take in a good answer.
+
+        Without plans nobody will ask of themselves. What was held says nothing of how
+        long an answer takes.
+        """
+        took = None if held else now - asked_at
+        self._count_answer(took, size=answer.size, answered=True)
         self._answered = True
         self._failures_in_a_row = 0
         if self._submitted_at is None and answer.age is not None:
@@ -267,17 +279,29 @@ class Session:
         return self._pause(roll=roll, now=now, since=now, hint=answer.hint)
 
     def failed(
-        self, error: RemoteError, *, asked_at: float, now: float, roll: float
+        self,
+        error: RemoteError,
+        *,
+        asked_at: float,
+        now: float,
+        roll: float,
+        has_credit: bool | None = None,
     ) -> Instruction:
-        """Take in a poll that brought no good answer."""
+        """Take in a poll that brought no good answer.
+
+        The next one may come earlier than after a good answer, as the schedule says,
+        if there is credit for that; None where nobody counts.
+        """
         replied = error.status_code is not None
-        self._count_answer(asked_at, now, size=error.size, answered=replied)
+        self._count_answer(now - asked_at, size=error.size, answered=replied)
         if isinstance(error, Refused) and not self._may_not_be_there_yet(error, now):
             return self._stop(error, now)
         self._answered = False
         self._failures_in_a_row += 1
         self.missed(error)
-        return self._pause(roll=roll, now=now, since=now, hint=error.hint)
+        return self._pause(
+            roll=roll, now=now, since=now, hint=error.hint, has_credit=has_credit
+        )
 
     def missed(self, error: RemoteError) -> None:
         """Take in a poll of many that failed, for which another way is tried at once."""
@@ -288,9 +312,16 @@ class Session:
         """Take in what somebody else has heard of the job: it has not ended."""
         self._last = job
 
+    def before_deadline(self, due_at: float, *, now: float) -> tuple[float, bool]:
+        """Return when to poll instead, and whether that must not be put off."""
+        at, reason = self._fit_before_the_deadline(
+            due_at, DelayReason.SCHEDULE, now=now
+        )
+        return at, reason is not DelayReason.SCHEDULE
+
     def interval(self, *, now: float, roll: float) -> float:
         """Return how long the schedule would wait from now on; nothing is noted."""
-        return self._delay(roll=roll, now=now, hint=None)
+        return self._delay(self._state(roll=roll, now=now, hint=None))
 
     def expired(self, *, now: float) -> Stop:
         """Say how the wait ends, now that its deadline has passed."""
@@ -301,11 +332,13 @@ class Session:
         )
         if self.limits.max_silence is not None and self._silent_at < self._give_up_at:
             return self.silent(self.limits.max_silence, now=now)
+        limit = f"max_wait_time={self.limits.max_wait_time:g} s"
+        if self.limits.max_total_time is not None:
+            limit = f"max_total_time={self.limits.max_total_time:g} s"
         return self._stop(
             WaitTimeout(
-                f"{self._what} was not finished after max_wait_time="
-                f"{self.limits.max_wait_time:g} s and {self._polls} polls ({seen});"
-                " wait again to go on"
+                f"{self._what} was not finished after {limit} and {self._polls} polls"
+                f" ({seen}); wait again to go on"
             ),
             now,
         )
@@ -387,15 +420,14 @@ class Session:
             return math.inf
         return self._unanswered_at + self.limits.max_silence
 
-    def _count_answer(
-        self, asked_at: float, now: float, *, size: int, answered: bool
-    ) -> None:
+    def _count_answer(self, took: float | None, *, size: int, answered: bool) -> None:
         self._answers += 1
         self._bytes += size
         if answered:
             self._unanswered_at = None
-            latest = self._answer_times[1 - RECENT_ANSWERS :]
-            self._answer_times = (*latest, now - asked_at)
+            if took is not None:
+                latest = self._answer_times[1 - RECENT_ANSWERS :]
+                self._answer_times = (*latest, took)
 
     def _may_not_be_there_yet(self, error: Refused, now: float) -> bool:
         return (
@@ -440,12 +472,17 @@ class Session:
         now: float,
         since: float,
         hint: float | None,
+        has_credit: bool | None = None,
     ) -> Instruction:
         """Say when to ask next, `since` the instant from which a delay counts."""
         attempts = self.limits.max_attempts
         if attempts is not None and self._polls >= attempts:
             return self._out_of_attempts(now)
-        delay = self._delay(roll=roll, now=since, hint=hint)
+        state = self._state(roll=roll, now=since, hint=hint)
+        delay = unhurried = self._delay(state)
+        if state.failures and has_credit is not None:
+            unhurried = self._delay(replace(state, failures=0))
+            delay = delay if has_credit else max(delay, unhurried)
         reason = DelayReason.SCHEDULE
         if hint is not None and min(hint, LONGEST_HINT) > delay:
             delay, reason = min(hint, LONGEST_HINT), DelayReason.HINT
@@ -453,10 +490,12 @@ class Session:
         due_at, reason = self._fit_before_the_deadline(due_at, reason, now=now)
         until = min(due_at, self.deadline)
         self._delays = _remember(self._delays, Delay(until - now, reason))
-        return Ask(due_at, reason)
+        # The last poll before the deadline is made in any case.
+        is_hurried = delay < unhurried and reason is not DelayReason.LAST_POLL
+        return Ask(due_at, reason, is_hurried)
 
-    def _delay(self, *, roll: float, now: float, hint: float | None) -> float:
-        delay = self._schedule.delay(self._state(roll=roll, now=now, hint=hint))
+    def _delay(self, state: PollState) -> float:
+        delay = self._schedule.delay(state)
         if not 0 <= delay < math.inf:
             raise ValueError(
                 f"{shorten(self._schedule)} asked for a delay of {delay!r} s: must be"

@@ -7,6 +7,7 @@ has come of it all a third task hands over, and while nobody takes it, nobody as
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ import trio
 from ._bell import Bell
 from ._callbacks import OnJob, OnStall, tell
 from ._errors import (
-    BadAnswer,
     JobNotFound,
+    Refused,
     RemoteError,
     RequestTimedOut,
     TransientError,
@@ -26,6 +27,7 @@ from ._errors import (
 from ._fleet import Entry, Fleet
 from ._governor import Governor
 from ._ladder import Ladder, Rung, is_absent
+from ._lines import Line
 from ._listening import Listener
 from ._outcomes import FleetStatistics, JobUpdate
 from ._source import Answers, ManySource, StatusSource
@@ -40,10 +42,12 @@ _MOST_NEWS = 1000
 # After so many single polls that failed it is no rung that fails but the server.
 OUTAGE = 3
 _LONGEST_PROBE = 5.0
-# What a list of too many jobs is answered with, and how few it is cut down to before it
-# is taken that there are no lists.
+# What a list is answered with that is too long, or holds what is no id; how few it is cut
+# down to before these are asked about one by one; and how often that is done before it is
+# taken that there are no lists.
 _TOO_LONG = frozenset({400, 413, 414, 422})
 _FEWEST_IDS = 10
+_MOST_REFUSED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,11 @@ class Manner:
     def tells_changes(self) -> bool:
         """Whether anybody wants to know of more than outcomes."""
         return not self.outcomes_only or self.on_job is not None
+
+    @property
+    def tells_stalls(self) -> bool:
+        """Whether anybody wants to know of these."""
+        return not self.outcomes_only or self.on_stall is not None
 
 
 class Watch:
@@ -105,10 +114,14 @@ class Watch:
         self._is_open = manner.stay_open
         self._is_closed = False
         self._asking = 0
+        self._refused_lists = 0
         self._probe_at = 0.0
         self._unanswered_since: float | None = None
         self._latest_error: str | None = None
+        # How many wait for something, to whom nothing has been handed over.
         self._wanted = 0
+        self._taken: JobUpdate | None = None
+        fleet.on_news = self.told
         self.due = Bell()
         self._news = Bell()
 
@@ -120,20 +133,26 @@ class Watch:
         return self.failing >= OUTAGE
 
     @property
+    def is_done(self) -> bool:
+        """Tell whether all jobs are over, and nobody has said that others follow."""
+        return not self._is_open and not self.fleet.entries
+
+    @property
     def is_closed(self) -> bool:
         """Tell whether nothing more comes of it."""
         return self._is_closed
 
     def statistics(self) -> FleetStatistics:
-        """Return how it stands."""
+        """Return how it stands, or stood at its end: trio may have ended since."""
         fleet = self.fleet
+        now = float("inf") if self._is_closed else trio.current_time()
         return FleetStatistics(
             waiting=len(fleet.entries),
             completed=fleet.completed_jobs,
             failed=fleet.failed_jobs,
             stalled=fleet.stalled_jobs,
             requests=self.requests,
-            rung=self.rung(trio.current_time()).value,
+            rung=self.rung(now).value,
         )
 
     def rung(self, now: float) -> Rung:
@@ -162,11 +181,18 @@ class Watch:
         try:
             if not self.fleet.entries and not self.fleet.news:
                 self._news.ring()
-            return await channel.receive()
+            self._taken = await channel.receive()
         except trio.EndOfChannel:
             return None
-        finally:
+        except BaseException:
             self._wanted -= 1
+            raise
+        return self._taken
+
+    def untold(self) -> list[JobUpdate]:
+        """Return what nobody has taken yet."""
+        # Whoever has just taken something may have its turn before it is crossed off.
+        return [update for update in self.fleet.news if update is not self._taken]
 
     async def run(self) -> None:
         """Wait, ask, listen and tell until it is closed."""
@@ -207,6 +233,8 @@ class Watch:
             entries = self.fleet.take_due(now, most)
             if entries:
                 self._asking += 1
+                if entries[0].is_alone:
+                    rung, most = Rung.SINGLE, 1
                 about = entries[0].session.job_id if most == 1 else len(entries)
                 nursery.start_soon(
                     self._ask, entries, rung, due_at, name=f"vtrio: poll {about}"
@@ -227,11 +255,16 @@ class Watch:
         """Ask about jobs, and take in what comes of it."""
         asked_at = trio.current_time()
         outcome: Answers | RemoteError | None = None
+        lines: list[Line] = []
         try:
             try:
-                async with self.governor.turn(due_at):
+                lone = self.governor.lines.are_lone
+                async with self.governor.turn(due_at, lone=lone):
                     asked_at = trio.current_time()
                     entries = [entry for entry in entries if not entry.is_over]
+                    lines = [entry.line for entry in entries]
+                    for line in lines:
+                        line.begin_asking()
                     if entries:
                         outcome = await self._request(entries, rung, asked_at)
             except RemoteError as error:
@@ -241,6 +274,9 @@ class Watch:
             elif outcome is not None:
                 await self.take_in(entries, outcome, rung, asked_at)
         finally:
+            # After all that was answered has been told: who waits for it asks otherwise.
+            for line in lines:
+                line.end_asking()
             self._asking -= 1
             self.due.ring()
 
@@ -249,6 +285,8 @@ class Watch:
     ) -> Answers:
         if self._unanswered_since is None:
             self._unanswered_since = asked_at
+            if self._manner.max_silence is not None:
+                self.due.ring()  # because the end of a silence may be the next instant
         sessions = [entry.session for entry in entries]
         ids = [session.job_id for session in sessions]
         for session in sessions:
@@ -282,6 +320,8 @@ class Watch:
     ) -> None:
         """Take in a good answer."""
         now = trio.current_time()
+        if rung is Rung.BATCH:
+            self._refused_lists = 0
         await self.note_answer()
         covers = self.listener.note_cursor(answers.cursor, asked_at, now)
         covers = covers or rung is Rung.HELD
@@ -293,6 +333,7 @@ class Watch:
             job_id = entry.session.job_id
             answer = told.get(job_id)
             if answer is not None:
+                entry.line.tell(answer, asked_at=asked_at, now=now, by=entry)
                 self.fleet.answered(
                     entry,
                     answer,
@@ -304,8 +345,9 @@ class Watch:
             elif job_id in missing:
                 self._fail(entry, _unknown(job_id), asked_at, now)
             else:
-                lacking = BadAnswer(f"the answer says nothing of job {job_id!r}")
-                self._fail(entry, lacking, asked_at, now)
+                # Its document cannot be read, or its id is none for a list.
+                entry.is_alone = True
+                self.fleet.put_back(entry, now)
         self.told()
 
     def told(self) -> None:
@@ -323,34 +365,52 @@ class Watch:
     ) -> None:
         """Take in that a request brought nothing."""
         now = trio.current_time()
+        if error.status_code is not None:
+            self._unanswered_since = None
         is_transient = isinstance(error, TransientError) and error.status_code != 429
         if is_transient:
             self._latest_error = str(error)
         if rung is Rung.BATCH and (is_transient or is_absent(error)):
             # It is no job's fault: they are asked about at once, in another way.
-            self._give_up_lists(error, now)
-            for entry in entries:
-                if not entry.is_over:
-                    entry.session.missed(error)
-                self.fleet.put_back(entry, now)
+            self._give_up_lists(error, entries, now)
+            self.fleet.put_all_back(entries, error, now)
             return
         if is_transient:
             self._note_failure(error, now)
-        everybody = isinstance(error, Unauthorized) and rung is Rung.BATCH
-        for entry in list(self.fleet.entries.values()) if everybody else entries:
+            for entry in entries:
+                if not entry.is_over:
+                    entry.line.miss(error, asked_at=asked_at, now=now)
+        if _is_of_the_key(error, rung):
+            entries = list(self.fleet.entries.values())
+        for entry in entries:
             if not entry.is_over:
                 self._fail(entry, error, asked_at, now)
         self.told()
 
-    def _give_up_lists(self, error: RemoteError, now: float) -> None:
-        if error.status_code in _TOO_LONG and self.most_ids > _FEWEST_IDS:
-            self.most_ids //= 2
-        else:
-            self.ladder.failed(Rung.BATCH, now=now, absent=is_absent(error))
+    def _give_up_lists(
+        self, error: RemoteError, entries: Sequence[Entry], now: float
+    ) -> None:
+        """Find out what a list that failed was wrong in, or do without lists."""
+        if error.status_code in _TOO_LONG and self._refused_lists < _MOST_REFUSED:
+            if len(entries) > _FEWEST_IDS:
+                self.most_ids = len(entries) // 2
+                return
+            # One of these few ids must be what no list may hold.
+            self._refused_lists += 1
+            for entry in entries:
+                entry.is_alone = True
+            self.most_ids = self.source.capabilities.most_ids
+            return
+        self._refused_lists = 0
+        self.ladder.failed(Rung.BATCH, now=now, absent=is_absent(error))
 
     def _fail(
         self, entry: Entry, error: RemoteError, asked_at: float, now: float
     ) -> None:
+        if isinstance(error, Refused):
+            # Each wait puts its own job and receipt into the error that ends it.
+            cause, error = error.__cause__, copy.copy(error)
+            error.__cause__ = cause
         instruction = entry.session.failed(
             error, asked_at=asked_at, now=now, roll=self.rng.random()
         )
@@ -369,8 +429,6 @@ class Watch:
 
     def _note_failure(self, error: RemoteError, now: float) -> None:
         """Take in that not even a single poll came through; put the next one off."""
-        if error.status_code is not None:
-            self._unanswered_since = None
         self.failing += 1
         pause = min(2.0 ** min(self.failing - 2, 10), _LONGEST_PROBE)
         if self.failing > 1:
@@ -413,25 +471,34 @@ class Watch:
                 if not had_room and self.has_room:
                     self.due.ring()
                     self.listener.bell.ring()
-            is_over = not self._is_open and not self.fleet.entries
-            if is_over and self._wanted:
+            if self.is_done and self._wanted:
                 self.close()
             else:
                 await self._news.heard()
 
     async def _hand_over(self, update: JobUpdate) -> None:
-        manner = self._manner
+        manner, job = self._manner, update.job
+        # That a wait was given up is no news of its job.
+        is_change = job is not None and (update.outcome is None or job.is_final)
         if update.stall is not None:
             if manner.on_stall is not None:
                 await tell(manner.on_stall, update.stall)
-        elif update.job is not None and manner.on_job is not None:
-            await tell(manner.on_job, update.job)
+        elif manner.on_job is not None and job is not None and is_change:
+            await tell(manner.on_job, job)
         if update.outcome is None and manner.outcomes_only:
             return
         try:
             self._send.send_nowait(update)
         except trio.WouldBlock:
             await self._send.send(update)
+        self._wanted -= 1
+
+
+def _is_of_the_key(error: RemoteError, rung: Rung) -> bool:
+    """Tell whether an error is no job's, and so the end of all waits."""
+    # A key that may ask about some jobs may be refused others (403), one by one.
+    is_of_all = rung is Rung.BATCH or error.status_code == 401
+    return isinstance(error, Unauthorized) and is_of_all
 
 
 def _unknown(job_id: str) -> JobNotFound:

@@ -91,6 +91,9 @@ class VideoTranslationClient(TranslatesMany):
             that is used bare, after each of them); or a `vtrio.schedules.DurationHistory` to
             share with others; or anything else that is a `vtrio.schedules.History`.
             By default it lasts as long as the client.
+        governor: limits what all waits together ask of the server; by default the
+            client has a `Governor()` of its own. Share one among clients that ask one
+            server.
         rng: draws what is random in the waits.
 
     Raises:
@@ -113,6 +116,7 @@ class VideoTranslationClient(TranslatesMany):
         http: Any = None,
         source: StatusSource | None = None,
         history: History | str | os.PathLike[str] | None = None,
+        governor: Governor | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._base_url = check_base_url(base_url)
@@ -135,6 +139,10 @@ class VideoTranslationClient(TranslatesMany):
         if status_path is not None:
             check_status_path(status_path)
         check_collaborators(source=source, history=history, rng=rng)
+        if governor is not None and not isinstance(governor, Governor):
+            raise ValueError(
+                f"governor={shorten(governor)} is not allowed: must be a Governor"
+            )
         if source is not None and status_path is not None:
             raise ValueError(
                 f"status_path={status_path!r} together with a source is not allowed:"
@@ -149,7 +157,7 @@ class VideoTranslationClient(TranslatesMany):
         self._schedule = None if schedule is None else self._learning.bind(schedule)
         self._learned = self._learning.bind(Learned())
         self._rng = rng if rng is not None else random.Random()
-        self._governor = Governor()
+        self._governor = Governor() if governor is None else governor
         self._times = {}
         self._connections = Connections(
             self._base_url,
@@ -461,7 +469,11 @@ class VideoTranslationClient(TranslatesMany):
                 lesson = self._learning.begin(session)
                 try:
                     verdict = await poll(
-                        source, session, rng=self._rng, on_job=both(lesson.hear, on_job)
+                        source,
+                        session,
+                        rng=self._rng,
+                        governor=self._governor,
+                        on_job=both(lesson.hear, on_job),
                     )
                 finally:
                     lesson.over()

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+import pytest
 import trio
 from trio.testing import MockClock
 
-from vtrio import WaitTimeout
-from vtrio.testing import Invariants, Kind, ScriptedServer, after, job
+from vtrio import Fixed, WaitTimeout
+from vtrio.testing import (
+    Exchange,
+    Invariants,
+    Kind,
+    ScriptedServer,
+    after,
+    hang,
+    job,
+    not_found,
+    reset,
+    server_error,
+)
 
 
 async def test_a_body_may_leave_while_something_is_handed_over(
@@ -66,3 +81,378 @@ async def test_a_job_whose_wait_was_given_up_is_cancelled_with_the_others(
         (cancel,) = [e for e in server.exchanges if e.kind is Kind.CANCEL]
         assert sorted(cancel.job_ids) == ids
         assert outcomes.token()["jobs"] == []
+
+
+# --- nothing is left, however it ends ---------------------------------------------------
+
+
+def make_server(jobs: int = 20, **settings: Any) -> tuple[ScriptedServer, list[str]]:
+    """Make a server with jobs of which half end soon and half late."""
+    server = ScriptedServer(**settings)
+    for number in range(jobs):
+        end = 5 if number % 2 else 500
+        server.add(
+            job("pending", after(2, "running"), after(end, "completed")),
+            id=f"j{number}",
+            optional=True,
+        )
+    return server, [f"j{number}" for number in range(jobs)]
+
+
+def cancels(server: ScriptedServer) -> list[Exchange]:
+    """Return the requests that were to cancel something."""
+    return [e for e in server.exchanges if e.kind is Kind.CANCEL]
+
+
+@pytest.mark.parametrize("transport", ["auto", "batch", "single"])
+async def test_the_bodys_clean_up_comes_before_the_end_of_the_background(
+    autojump_clock: MockClock, transport: Any
+) -> None:
+    """It can still look, add, iterate, ask for a token, and use the client."""
+    server, ids = make_server()
+    seen: list[object] = []
+    with Invariants(server):
+        async with server.client(schedule=Fixed(100)) as client:
+            with trio.move_on_after(3) as scope:
+                async with client.watch(ids, transport=transport) as updates:
+                    try:
+                        async for _ in updates:
+                            pass
+                    finally:
+                        with trio.move_on_after(10, shield=True):
+                            seen.append(updates.statistics().waiting)
+                            updates.add("late")
+                            seen.append(len(updates.token()["jobs"]))
+                            await client.cancel("j1")
+                            async for update in updates:
+                                if update.job_id == "late":
+                                    break
+                            else:
+                                seen.append("it was over")
+    assert scope.cancelled_caught
+    assert seen == [20, 21]
+    assert 3 <= trio.current_time() <= 13
+
+
+@pytest.mark.parametrize(("kind", "jobs"), [("as_completed", 24), ("watch", 8)])
+@pytest.mark.parametrize("transport", ["auto", "single"])
+async def test_a_block_can_be_cancelled_at_every_step(
+    autojump_clock: MockClock, transport: Any, kind: str, jobs: int
+) -> None:
+    """`Cancelled` gets out, no virtual time passes, and no task or request is left."""
+    finished = False
+    for steps in range(200):
+        server, ids = make_server(jobs)
+        client = server.client(schedule=Fixed(60))
+        wait = getattr(client, kind)
+        began = trio.current_time()
+        finished = False
+        scope = trio.CancelScope()
+        with Invariants(server), scope, CancelAfter(steps, scope) as instrument:
+            async with client, wait(ids, transport=transport) as block:
+                async for _ in block:
+                    await trio.lowlevel.checkpoint()
+            finished = True
+        if finished:
+            assert steps > 40
+            break
+        assert scope.cancelled_caught
+        assert instrument.at is not None
+        assert trio.current_time() == instrument.at >= began
+    assert finished
+
+
+class CancelAfter(trio.abc.Instrument):
+    """Cancels a scope when its task has been run so many times in a block."""
+
+    def __init__(self, steps: int, scope: trio.CancelScope) -> None:
+        self.at: float | None = None
+        self._left = steps
+        self._scope = scope
+        self._task = trio.lowlevel.current_task()
+
+    def __enter__(self) -> Self:
+        trio.lowlevel.add_instrument(self)
+        if not self._left:
+            self._cancel("before the first step")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        trio.lowlevel.remove_instrument(self)
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """Count the steps of the task."""
+        if task is self._task:
+            self._left -= 1
+            if self._left == 0:
+                self._cancel("in the middle of a wait")
+
+    def _cancel(self, reason: str) -> None:
+        self.at = trio.current_time()
+        self._scope.cancel(reason)
+
+
+class CancelAtEvent(trio.abc.Instrument):
+    """Cancels a scope when all tasks together have been run so many times in a block."""
+
+    def __init__(self, steps: int, scope: trio.CancelScope) -> None:
+        self.is_over = False
+        self._left = steps
+        self._scope = scope
+
+    def __enter__(self) -> Self:
+        trio.lowlevel.add_instrument(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        trio.lowlevel.remove_instrument(self)
+
+    def before_task_step(self, _: trio.lowlevel.Task) -> None:
+        """Count the steps."""
+        self._left -= 1
+        if self._left == 0:
+            self.is_over = True
+            self._scope.cancel("somewhere")
+
+
+@pytest.mark.parametrize("transport", ["auto", "batch", "single"])
+async def test_whatever_runs_when_it_is_cancelled_no_outcome_is_lost(
+    autojump_clock: MockClock, transport: Any
+) -> None:
+    """Each job was told of, or is in the token; none is both."""
+    ends = 0
+    for steps in range(1, 400, 9):
+        server, ids = make_server(8)
+        client = server.client(schedule=Fixed(3))
+        told: list[str] = []
+        block = None
+        scope = trio.CancelScope()
+        with Invariants(server), scope, CancelAtEvent(steps, scope) as instrument:
+            async with client.as_completed(ids, transport=transport) as block:
+                async for outcome in block:
+                    told.append(outcome.job_id)
+                    left = [job["id"] for job in block.token()["jobs"]]
+                    assert sorted(told + left) == sorted(ids)
+        if block is not None:
+            left = [job["id"] for job in block.token()["jobs"]]
+            assert sorted(told + left) == sorted(ids)
+        ends += not instrument.is_over
+    assert ends < 30
+
+
+async def test_cancelling_a_thousand_waits_takes_no_time_and_leaves_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    """Whatever they wait for at that moment."""
+    for transport in ("auto", "batch", "single"):
+        server, ids = make_server(1000)
+        began = trio.current_time()
+        with Invariants(server):
+            async with server.client(schedule=Fixed(3)) as client:
+                with trio.move_on_after(4):
+                    async with client.as_completed(ids, transport=transport):
+                        await trio.sleep_forever()
+        assert trio.current_time() == began + 4
+        assert server.in_flight == 0
+
+
+@pytest.mark.parametrize("by", ["break", "return", "raise", "deadline", "cancel"])
+async def test_a_block_leaves_nothing_however_it_is_left(
+    autojump_clock: MockClock, by: str
+) -> None:
+    """In the middle of what it does, and at once."""
+    server, ids = make_server()
+    client = server.client(schedule=Fixed(3))
+
+    async def follow(scope: trio.CancelScope) -> str:
+        async with client.as_completed(ids) as outcomes:
+            async for outcome in outcomes:
+                if by == "return":
+                    return outcome.job_id
+                if by == "raise":
+                    raise LookupError(outcome.job_id)
+                if by == "cancel":
+                    scope.cancel()
+                if by == "break":
+                    break
+        return ""
+
+    with Invariants(server), trio.CancelScope() as scope:
+        if by == "deadline":
+            scope.deadline = trio.current_time() + 5
+        if by == "raise":
+            with pytest.raises(LookupError):
+                await follow(scope)
+        else:
+            await follow(scope)
+    assert trio.current_time() == 5
+    assert scope.cancelled_caught is (by in {"deadline", "cancel"})
+
+
+# --- what becomes of the jobs -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["break", "raise", "deadline"])
+@pytest.mark.parametrize("is_bare", [False, True], ids=["open", "bare"])
+async def test_jobs_that_run_are_cancelled_in_one_request(
+    autojump_clock: MockClock, by: str, is_bare: Any
+) -> None:
+    """Up to 200 of them; those that are over are left out of it."""
+    server, ids = make_server(200)
+    client = server.client(schedule=Fixed(100))
+
+    async def follow() -> None:
+        async with client.as_completed(ids, on_exit="cancel") as outcomes:
+            told = 0
+            async for _ in outcomes:
+                told += 1
+                if told == 100 and by == "break":
+                    break
+                if told == 100 and by == "raise":
+                    raise LookupError("mine")
+
+    with Invariants(server):
+        async with AsyncExitStack() as stack:
+            if not is_bare:
+                await stack.enter_async_context(client)
+            with trio.move_on_after(6 if by == "deadline" else 60):
+                if by == "raise":
+                    with pytest.raises(LookupError, match="mine"):
+                        await follow()
+                else:
+                    await follow()
+    (cancel,) = cancels(server)
+    assert sorted(cancel.job_ids) == sorted(ids[::2])
+    assert all(
+        (each.cancelled_at is not None) == (each.id in cancel.job_ids)
+        for each in server.jobs()
+    )
+    assert trio.current_time() == (6 if by == "deadline" else 5)
+
+
+@pytest.mark.parametrize("jobs", [201, 400, 999])
+async def test_more_jobs_are_cancelled_in_as_few_requests_as_can_be(
+    autojump_clock: MockClock, jobs: int
+) -> None:
+    """Two hundred in each."""
+    server, ids = make_server(jobs)
+    with Invariants(server):
+        async with (
+            server.client(schedule=Fixed(100)) as client,
+            client.as_completed(ids, on_exit="cancel"),
+        ):
+            await trio.sleep(1)
+    assert len(cancels(server)) == -(-jobs // 200)
+    told = [job_id for each in cancels(server) for job_id in each.job_ids]
+    assert sorted(told) == sorted(ids)
+
+
+async def test_nothing_is_cancelled_where_all_are_over(
+    autojump_clock: MockClock,
+) -> None:
+    """Nor where the caller did not ask for it."""
+    server, ids = make_server(4)
+    with Invariants(server):
+        async with server.client(schedule=Fixed(100)) as client:
+            async with client.as_completed(ids[1::2], on_exit="cancel") as outcomes:
+                assert len([outcome async for outcome in outcomes]) == 2
+            async with client.as_completed(ids):
+                await trio.sleep(1)
+    assert cancels(server) == []
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["left", "cancelled"])
+@pytest.mark.parametrize("fault", [hang(), hang(after_bytes=5)], ids=repr)
+async def test_a_server_that_hangs_holds_a_block_up_for_five_seconds(
+    autojump_clock: MockClock, is_cancelled: Any, fault: Any
+) -> None:
+    """And what it did not confirm stays in the token; no wait ends too late for that."""
+    server, ids = make_server(6)
+    server.fault(fault, to="cancel")
+    with Invariants(server):
+        async with server.client(schedule=Fixed(100)) as client:
+            with trio.move_on_after(1 if is_cancelled else 100):
+                async with client.watch(
+                    ids, on_exit="cancel", max_wait_time=3
+                ) as updates:
+                    if not is_cancelled:
+                        await trio.sleep(1)
+                    else:
+                        await trio.sleep_forever()
+    assert trio.current_time() == 6
+    assert [job["id"] for job in updates.token()["jobs"]] == ids
+
+
+async def test_a_server_without_bulk_requests_is_told_of_each_job(
+    autojump_clock: MockClock,
+) -> None:
+    """Within the same time; what was cancelled is not in the token."""
+    server, ids = make_server(60, lists=False)
+    with Invariants(server):
+        async with (
+            server.client(schedule=Fixed(100)) as client,
+            client.as_completed(ids, on_exit="cancel") as outcomes,
+        ):
+            await trio.sleep(1)
+    assert len(cancels(server)) == 1 + 60
+    assert all(each.cancelled_at == 1 for each in server.jobs())
+    assert outcomes.token()["jobs"] == []
+
+
+async def test_telling_a_server_of_each_job_takes_no_longer_than_all_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    """What is not cancelled within 5 s is left, and in the token."""
+    server, ids = make_server(200, lists=False, latency=1)
+    with Invariants(server):
+        async with (
+            server.client(schedule=Fixed(100)) as client,
+            client.as_completed(ids, on_exit="cancel") as outcomes,
+        ):
+            await trio.sleep(20)
+            running = outcomes.waiting
+    assert trio.current_time() == 25
+    done = [each.id for each in server.jobs() if each.cancelled_at is not None]
+    left = [job["id"] for job in outcomes.token()["jobs"]]
+    # One round trip for the bulk request, and twenty at a time in the four others.
+    assert len(set(done) - set(left)) >= 60
+    assert running + 100 - len(left) >= 60
+
+
+async def test_a_job_that_ended_before_it_was_cancelled_stays_in_the_token(
+    autojump_clock: MockClock,
+) -> None:
+    """Nobody has been told of its end, and its result is there."""
+    server = ScriptedServer()
+    server.add(job("running", after(10, "completed")), id="done")
+    server.add(job("running"), id="runs", optional=True)
+    with Invariants(server):
+        async with server.client(schedule=Fixed(100)) as client:
+            async with client.as_completed(
+                ["done", "runs"], transport="single", on_exit="cancel"
+            ) as outcomes:
+                await trio.sleep(20)
+            assert [job["id"] for job in outcomes.token()["jobs"]] == ["done"]
+            async with client.as_completed(outcomes.token()) as again:
+                assert [o.result().id async for o in again] == ["done"]
+
+
+@pytest.mark.parametrize("fault", [server_error(), reset(), not_found()], ids=repr)
+async def test_a_cancel_that_fails_does_not_hide_what_the_body_raised(
+    autojump_clock: MockClock, fault: Any
+) -> None:
+    """It is logged."""
+    server, ids = make_server(6)
+    server.fault(fault, to="cancel")
+
+    async def follow() -> None:
+        async with (
+            server.client(schedule=Fixed(100)) as client,
+            client.as_completed(ids, on_exit="cancel"),
+        ):
+            await trio.sleep(1)
+            raise LookupError("mine")
+
+    with Invariants(server), pytest.raises(LookupError, match="mine"):
+        await follow()
+    assert trio.current_time() == 1

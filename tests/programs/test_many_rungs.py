@@ -211,7 +211,7 @@ async def test_a_server_that_knows_single_polls_alone_is_enough(
     [("auto", 3 * JOBS, 0.1), ("batch", 3 * JOBS, 0.1), ("single", 30 * JOBS, 12)],
 )
 async def test_the_caller_says_what_may_be_used(
-    autojump_clock: MockClock, transport: str, most: int, latest: float
+    autojump_clock: MockClock, transport: Any, most: int, latest: float
 ) -> None:
     """The better the rung, the fewer requests and the less lag."""
     server = make_server()

@@ -31,6 +31,7 @@ from vtrio.schedules import DurationHistory, Observation, PollState
 from vtrio.testing import (
     Exchange,
     Invariants,
+    Kind,
     Reply,
     ScriptedJob,
     ScriptedServer,
@@ -144,6 +145,11 @@ def kit() -> None:
     server.on_submit(job("pending", refused(), "completed"), drawn("genai", seed=1))
     server.fault(refused(), at=60, lasting=120, about=talk)
     server.route(own_answer, path="/tea", times=1)
+    server.allowance(rate=50, burst=10)
+    server.expire_cursors()
+    assert_type(server.cut_off("feed", refused()), int)
+    assert_type(server.requests[Kind.BATCH], int)
+    ScriptedServer(lists=False, holds=False, feed=False, keep_events=9, record=False)
     assert_type(server.client(max_attempts=3), VideoTranslationClient)
     assert_type(server.asked_at, list[float])
     assert_type(server.exchanges, tuple[Exchange, ...])

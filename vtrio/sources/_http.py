@@ -118,8 +118,11 @@ class HttpEdge:
 
     @property
     def remote(self) -> object:
-        """What is asked: equal where the same server is, over the same client."""
-        return self.base_url, id(self._given)
+        """What is asked: equal where the same server is, over the same client.
+
+        And with the same key: what it tells one account is not for another's eyes.
+        """
+        return self.base_url, id(self._given), self._authorization.get("Authorization")
 
     async def __aenter__(self) -> Self:
         await trio.lowlevel.checkpoint()

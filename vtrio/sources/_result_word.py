@@ -28,8 +28,8 @@ class ResultWordSource:
 
     @property
     def remote(self) -> object:
-        """What is asked: equal for sources that ask one server over one client."""
-        return self._http.remote
+        """What is asked: equal for sources that ask one address over one client."""
+        return self._http.remote, self._path
 
     async def status(self, job_id: str) -> Answer:
         """Ask once; see `StatusSource`."""

@@ -7,6 +7,9 @@ A `ScriptedServer` answers as a script says, in virtual time, without sockets:
     server.fault(busy(retry_after=30), at=60, lasting=120)
     client = server.client()
 
+It speaks of many jobs in lists and in a feed of changes too, and holds its answers until
+there is news; `cut_off`, `expire_cursors` and `allowance` make that hard for a client.
+
 Under pytest the fixtures `vtrio_server`, `vtrio_client` and `vtrio_invariants` are
 there without any import; `vtrio.testing.contracts` holds suites for schedules, sources
 and servers of your own. The names are imported when they are first touched.

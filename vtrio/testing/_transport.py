@@ -72,12 +72,14 @@ class _Transport:
         """Read headers. Those of most polls are alike, and kept once."""
         if raw != self._raw:
             self._raw = raw
-            self._headers = MappingProxyType(
-                {
-                    name.decode("latin-1").lower(): value.decode("latin-1")
-                    for name, value in raw
-                }
-            )
+            headers: dict[str, str] = {}
+            for line in raw:
+                name, value = (part.decode("latin-1") for part in line)
+                name = name.lower()
+                # Several lines of a name are one list (RFC 9110, section 5.3).
+                before = f"{headers[name]}, " if name in headers else ""
+                headers[name] = f"{before}{value}"
+            self._headers = MappingProxyType(headers)
         return self._headers
 
     async def aclose(self) -> None:

@@ -31,6 +31,7 @@ from vtrio.testing import (
     ScriptedServer,
     after,
     asks_to_wait,
+    buffering,
     busy,
     drip,
     expired_link,
@@ -239,8 +240,8 @@ async def test_a_hint_of_no_time_hints_at_nothing(autojump_clock: MockClock) -> 
     assert talk.asked_at == [0.0, 10.0, 20.0, 30.0]
     assert [poll.outcome for poll in talk.polls] == [
         "200 running",
-        "200 running, Retry-After: 0",
-        "200 running, Retry-After: Thu, 01 Jan 2026 00:00:20 GMT",
+        "304 running, Retry-After: 0",
+        "304 running, Retry-After: Thu, 01 Jan 2026 00:00:20 GMT",
         "200 completed",
     ]
 
@@ -443,6 +444,7 @@ def test_faults_read_as_they_are_written() -> None:
         "asks_to_wait(5)": asks_to_wait(5),
         "asks_to_wait(5, as_date=True)": asks_to_wait(5, as_date=True),
         "expired_link()": expired_link(),
+        "buffering()": buffering(),
     }
     assert {repr(fault): fault for fault in faults.values()} == faults
     assert {text: eval(text) for text in faults} == faults  # noqa: S307

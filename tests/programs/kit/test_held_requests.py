@@ -112,6 +112,18 @@ async def test_a_document_that_is_known_is_held_until_its_status_changes(
     ]
 
 
+async def test_a_wish_may_come_in_several_lines(autojump_clock: MockClock) -> None:
+    """As may the tags of the documents that a client has."""
+    server = two_jobs()
+    http = server.http()
+    etag = (await http.get(WAYS[Kind.POLL])).headers["ETag"]
+    lines = [("Prefer", "respond-async"), ("Prefer", "wait=2")]
+    lines += [("If-None-Match", '"other"'), ("If-None-Match", etag)]
+    answer = await http.get(WAYS[Kind.POLL], headers=lines)
+    assert (answer.status_code, trio.current_time()) == (304, 2.0)
+    assert server.exchanges[-1].headers["prefer"] == "respond-async, wait=2"
+
+
 async def test_words_that_are_none_of_ours_can_be_known_too(
     autojump_clock: MockClock,
 ) -> None:

@@ -1,0 +1,37 @@
+"""The end of a program that has others running: in time, and with them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+
+@contextmanager
+def ending_within(seconds: float) -> Iterator[None]:
+    """Leave the block by an exception when it takes longer, and on SIGTERM.
+
+    So what the block has started is ended on its way out, whatever it is busy with.
+
+    Raises:
+        RuntimeError: it took longer.
+        SystemExit: it was told to end.
+    """
+
+    def take_no_longer(number: int, frame: FrameType | None) -> NoReturn:
+        raise RuntimeError(f"it was not over after {seconds:.0f} s")
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    handlers = {signal.SIGALRM: take_no_longer, signal.SIGTERM: end}
+    before = {number: signal.signal(number, own) for number, own in handlers.items()}
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
