@@ -15,11 +15,13 @@ from typing import Any
 import trio
 
 from .._errors import DamagedHistory, GaveUp, JobNotFound, VtrioError, WaitTimeout
-from .._job import Job
+from .._job import Job, JobStatus
+from .._places import subtitles_of
 from ..client import VideoTranslationClient
 from ..schedules import Exponential, Learned
 from .drawing import Drawing, document_of, open_drawing, printable
-from .exits import Exit, exit_of
+from .exits import Exit, exit_of, told
+from .outputs import outputs_of_files, outputs_of_ids
 from .parser import UsageError
 
 # The library's waits go on whatever happens; somebody who sits in front of a command
@@ -27,18 +29,37 @@ from .parser import UsageError
 PATIENCE = 30.0
 # Uploads share one line to the server; more at once make none of them faster.
 UPLOADS_AT_ONCE = 4
+# So many jobs have a bar each, which tells how far they are because each is asked about.
+# Beyond that they are waited for together, and told of as a crowd.
+FEW = 8
+# Seconds for cancelling what is left, when that was chosen.
+CANCEL_TIME = 5.0
 # Somebody who waits for a single video has nothing to learn from, and sits there.
 COLD = Exponential(1, 1.5, cap=20)
 
 
 def run_translate(options: argparse.Namespace) -> int:
     """Submit files, wait for them, and fetch what is made of them."""
-    return run_trio(partial(_translate, options, _outputs_of_files(options)))
+    outputs = outputs_of_files(options)
+    if len(outputs) > FEW:
+        from .many import TranslateMany
+
+        return run_trio(TranslateMany(options, outputs).run)
+    return run_trio(partial(_translate, options, outputs))
 
 
 def run_wait(options: argparse.Namespace) -> int:
     """Wait for jobs, and fetch what they made."""
-    return run_trio(partial(_wait, options, _outputs_of_ids(options)))
+    if options.resume is not None:
+        from .many import run_resume
+
+        return run_resume(options)
+    outputs = outputs_of_ids(options)
+    if len(outputs) > FEW:
+        from .many import WaitForMany
+
+        return run_trio(WaitForMany(options, list(outputs), outputs).run)
+    return run_trio(partial(_wait, options, list(outputs.items())))
 
 
 def run_status(options: argparse.Namespace) -> int:
@@ -115,6 +136,9 @@ class Errand:
         self._options = options
         self.job_id = ""
         self.exit = Exit.INTERRUPTED  # until it is known to be otherwise
+        self._gave_up = False
+        self._is_gone = False  # because it was cancelled here
+        self._is_told = False
 
     async def translate(self, file: Path) -> None:
         """Submit a file, and see the job through."""
@@ -131,7 +155,7 @@ class Errand:
         except BrokenPipeError:
             raise  # whoever read our output has left
         except OSError as error:
-            self._cannot(error)
+            self._note(error)
             return
         self._drawing.submitted(job, self._name)
         await self.see_through(job)
@@ -155,32 +179,42 @@ class Errand:
         except BrokenPipeError:
             raise  # whoever read our output has left
         except OSError as error:
-            self._cannot(error)
+            self._note(error)
         else:
             self.exit = Exit.COMPLETED
 
-    def leave(self) -> None:
-        """Tell how to go on with a job whose wait was interrupted."""
-        if self.exit is Exit.INTERRUPTED and self.job_id:
-            self._tell_how_to_go_on()
+    @property
+    def is_left(self) -> bool:
+        """Whether there is a job whose wait has ended before it did."""
+        is_open = self.exit is Exit.INTERRUPTED or self._gave_up
+        return bool(self.job_id) and is_open and not self._is_gone
 
-    def _tell_how_to_go_on(self) -> None:
-        print(f"to go on: {self.again}", file=sys.stderr)
-
-    def _cannot(self, error: OSError) -> None:
-        """Tell of a file that cannot be read or written."""
-        self.exit = Exit.USAGE
-        told = VtrioError(f"{error.filename or self._name}: {error.strerror}")
-        self._drawing.failed(told, self.job_id, self._name)
-
-    def _note(self, error: VtrioError) -> None:
-        self.exit = exit_of(error)
-        if isinstance(error, WaitTimeout):
-            self._drawing.timed_out(error, self.job_id, self._name, self.again)
-        else:
+    async def cancel(self) -> None:
+        """Cancel the job on the server, if it is left."""
+        if not self.is_left:
+            return
+        try:
+            job = await self._client.cancel(self.job_id)
+        except VtrioError as error:
             self._drawing.failed(error, self.job_id, self._name)
-            if isinstance(error, GaveUp) and self.job_id:
-                self._tell_how_to_go_on()
+        else:
+            self._is_gone = job.status is not JobStatus.COMPLETED
+            self._drawing.changed(job, self._name)
+
+    def tell(self) -> None:
+        """Tell how to go on with a job that is left, unless that was told."""
+        if self.is_left and not self._is_told:
+            print(f"to go on: {self.again}", file=sys.stderr)
+
+    def _note(self, error: Exception) -> None:
+        self.exit = exit_of(error)
+        self._gave_up = isinstance(error, GaveUp)
+        if isinstance(error, WaitTimeout):
+            self._is_told = self._options.on_exit == "leave"
+            again = self.again if self._is_told else None
+            self._drawing.timed_out(error, self.job_id, self._name, again)
+        else:
+            self._drawing.failed(told(error, self._name), self.job_id, self._name)
 
     @property
     def again(self) -> str:
@@ -205,14 +239,9 @@ async def fetch(
     await client.download(job, output, max_silence=PATIENCE)
     drawing.downloaded(job, name, output)
     if job.result is not None and job.result.subtitles_url is not None:
-        subtitles = beside(output)
+        subtitles = subtitles_of(output)
         await client.download(job, subtitles, what="subtitles", max_silence=PATIENCE)
         drawing.downloaded(job, name, subtitles)
-
-
-def beside(output: Path) -> Path:
-    """Say where the subtitles of a video go."""
-    return output.with_suffix(".vtt")
 
 
 async def _translate(
@@ -232,7 +261,7 @@ async def _translate(
                 )
                 for file, output in outputs
             ]
-            async with _all_of(errands) as nursery:
+            async with _all_of(errands, options) as nursery:
                 for errand, (file, _) in zip(errands, outputs, strict=True):
                     nursery.start_soon(errand.translate, file)
     if not options.json:
@@ -251,21 +280,28 @@ async def _wait(
                 Errand(client, drawing, name=job_id, output=output, options=options)
                 for job_id, output in outputs
             ]
-            async with _all_of(errands) as nursery:
+            async with _all_of(errands, options) as nursery:
                 for errand, (job_id, _) in zip(errands, outputs, strict=True):
                     nursery.start_soon(errand.see_through, job_id)
     return max(errand.exit for errand in errands)
 
 
 @asynccontextmanager
-async def _all_of(errands: Sequence[Errand]) -> AsyncIterator[trio.Nursery]:
-    """Run errands side by side; if that is interrupted, tell how to go on with each."""
+async def _all_of(
+    errands: Sequence[Errand], options: argparse.Namespace
+) -> AsyncIterator[trio.Nursery]:
+    """Run errands side by side; then do what was chosen with the jobs that are left."""
     try:
         async with trio.open_nursery() as nursery:
             yield nursery
     finally:
+        if options.on_exit == "cancel":
+            with trio.move_on_after(CANCEL_TIME, shield=True):
+                async with trio.open_nursery() as nursery:
+                    for errand in errands:
+                        nursery.start_soon(errand.cancel)
         for errand in errands:
-            errand.leave()
+            errand.tell()
 
 
 async def _ask_each(
@@ -310,83 +346,3 @@ def _print_answer(job: Job, drawing: Drawing, *, as_json: bool) -> None:
         told = [f"{k}={document[k]}" for k in known if document[k] is not None]
         why = [f"error={job.error.title!r}"] if job.error is not None else []
         print(printable(" ".join([job.id, *told, *why])))
-
-
-def _outputs_of_files(options: argparse.Namespace) -> list[tuple[Path, Path]]:
-    """Say where the result of each file goes, and refuse what cannot work.
-
-    Raises:
-        UsageError: a file is not there, or two results would be one.
-    """
-    files = [Path(file) for file in options.files]
-    for file in files:
-        if not file.is_file():
-            raise UsageError(f"FILE={str(file)!r} is not allowed: must be a file")
-    into = _folder(options)
-    outputs = [
-        (into if into is not None else file.parent)
-        / f"{file.stem}.{options.to}{file.suffix}"
-        for file in files
-    ]
-    if options.output is not None:
-        outputs = [_one_output(options, len(files))]
-    _check_places(outputs, files)
-    return list(zip(files, outputs, strict=True))
-
-
-def _check_places(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Refuse results that would overwrite each other, or what they are made from."""
-    taken = {path.resolve() for path in inputs}
-    for output in outputs:
-        for path in (output, beside(output)):
-            if path.resolve() in taken:
-                raise UsageError(
-                    f"two files would be in one place, {str(path)!r}; give each result"
-                    " a place of its own with -o, and a name that does not end in .vtt"
-                )
-            taken.add(path.resolve())
-
-
-def _outputs_of_ids(options: argparse.Namespace) -> list[tuple[str, Path | None]]:
-    ids = list(dict.fromkeys(options.ids))
-    into = _folder(options)
-    if options.output is not None:
-        output = _one_output(options, len(ids))
-        _check_places([output], [])
-        return [(ids[0], output)]
-    if into is None:
-        return [(job_id, None) for job_id in ids]
-    for job_id in ids:
-        if Path(job_id).name != job_id:
-            raise UsageError(
-                f"ID={job_id!r} is not allowed with --into: must be fit for the name of"
-                " a file; use -o"
-            )
-    return [(job_id, into / f"{job_id}.mp4") for job_id in ids]
-
-
-def _one_output(options: argparse.Namespace, jobs: int) -> Path:
-    output = Path(options.output)
-    if jobs > 1:
-        raise UsageError(
-            f"-o {options.output} names one file for {jobs} results; use --into FOLDER"
-        )
-    if output.is_dir() or not output.parent.is_dir():
-        raise UsageError(
-            f"-o {options.output} is not allowed: must be a file in a folder that is"
-            " there"
-        )
-    return output
-
-
-def _folder(options: argparse.Namespace) -> Path | None:
-    if options.into is None:
-        return None
-    folder = Path(options.into)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"--into {options.into} is not allowed: must be a folder ({error.strerror})"
-        ) from None
-    return folder

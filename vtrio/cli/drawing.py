@@ -36,8 +36,10 @@ class Drawing(Protocol):
     def failed(self, error: VtrioError, job_id: str, name: str) -> None:
         """A job, or the asking for it, has ended badly."""
 
-    def timed_out(self, error: VtrioError, job_id: str, name: str, again: str) -> None:
-        """The wait was given up; the command takes it up again."""
+    def timed_out(
+        self, error: VtrioError, job_id: str, name: str, again: str | None
+    ) -> None:
+        """The wait was given up; the command takes it up again, if anything can."""
 
 
 def document_of(job: Job) -> dict[str, Any]:
@@ -107,9 +109,12 @@ class JsonDrawing:
         """Tell what went wrong, beside the job as it was last seen."""
         self._print("failed", _last_seen(error, job_id), name, message=str(error))
 
-    def timed_out(self, error: VtrioError, job_id: str, name: str, again: str) -> None:
+    def timed_out(
+        self, error: VtrioError, job_id: str, name: str, again: str | None
+    ) -> None:
         """Tell the command that takes the wait up again."""
-        self._print("timeout", _last_seen(error, job_id), name, again=again)
+        more = {} if again is None else {"again": again}
+        self._print("timeout", _last_seen(error, job_id), name, **more)
 
     def _print(
         self, event: str, document: dict[str, Any], name: str, **more: str
@@ -149,10 +154,13 @@ class LineDrawing:
         """Tell what went wrong."""
         self._print(f"{name}: {error}")
 
-    def timed_out(self, error: VtrioError, job_id: str, name: str, again: str) -> None:
+    def timed_out(
+        self, error: VtrioError, job_id: str, name: str, again: str | None
+    ) -> None:
         """Tell the command that takes the wait up again."""
         self._print(f"{name}: {error}")
-        self._print(f"to go on: {again}")
+        if again is not None:
+            self._print(f"to go on: {again}")
 
     def _print(self, line: str) -> None:
         print(printable(line), file=self._stream, flush=True)

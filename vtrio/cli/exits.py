@@ -18,7 +18,7 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-def exit_of(error: VtrioError) -> Exit:
+def exit_of(error: Exception) -> Exit:
     """Say what an error means to the shell."""
     match error:
         case JobEnded():
@@ -27,5 +27,16 @@ def exit_of(error: VtrioError) -> Exit:
             return Exit.NO_ANSWER
         case GaveUp():
             return Exit.TIMED_OUT
-        case _:
+        case VtrioError():
             return Exit.NO_ANSWER
+        case _:  # a file that cannot be read or written
+            return Exit.USAGE
+
+
+def told(error: Exception, name: str) -> VtrioError:
+    """Tell of an error in a sentence: of a file that cannot be used, which one and why."""
+    if isinstance(error, VtrioError):
+        return error
+    if isinstance(error, OSError):
+        return VtrioError(f"{error.filename or name}: {error.strerror}")
+    return VtrioError(f"{name}: {error}")

@@ -49,9 +49,29 @@ def parse(
         UsageError: naming the value and what is allowed.
     """
     try:
-        return _parser(environment).parse_args(arguments)
+        options = _parser(environment).parse_args(arguments)
     except SystemExit:
         return None
+    if options.command == "wait":
+        _check_wait(options)
+    return options
+
+
+def _check_wait(options: argparse.Namespace) -> None:
+    """Refuse a wait for nothing, or for two things at once."""
+    if options.resume is None:
+        if not options.ids:
+            raise UsageError(
+                "the following arguments are required: ID, or --resume FILE; see vtrio"
+                " wait --help"
+            )
+        return
+    for name, value in (("ID", options.ids), ("-o", options.output)):
+        if value:
+            raise UsageError(
+                f"{name} together with --resume is not allowed: must be one or the"
+                " other; see vtrio wait --help"
+            )
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -74,15 +94,32 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         ("cancel", "cancel jobs"),
     ):
         command = commands.add_parser(name, help=help_text)
-        command.add_argument("ids", metavar="ID", nargs="+", type=_checked(_job_id))
+        number = "*" if name == "wait" else "+"
+        command.add_argument("ids", metavar="ID", nargs=number, type=_checked(_job_id))
         options.add_server(command)
         options.add_max_wait(command)
         if name == "wait":
             _add_output(command)
             options.add_history(command)
+            options.add_on_exit(command)
+            _add_resume(command)
     _add_demo(commands.add_parser("demo", help="translate the sample video"), options)
     _add_keys(commands.add_parser("keys", help="API keys of a server"), options)
     return parser
+
+
+class _Given(argparse.Action):
+    """Store a value, and that it was given by the flag itself."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        namespace.given = {*getattr(namespace, "given", ()), self.dest}
 
 
 class _FromEnvironment(str):
@@ -120,6 +157,7 @@ class _Options:
         value = _FromEnvironment(told, variable) if told else default
         command.add_argument(
             flag,
+            action=_Given,
             type=_checked(read),
             default=value,
             metavar=metavar,
@@ -153,6 +191,18 @@ class _Options:
             _seconds,
             help_text="give up after so many seconds, never unless given",
             metavar="SECONDS",
+        )
+
+    def add_on_exit(self, command: argparse.ArgumentParser) -> None:
+        """Add what becomes of jobs that still run."""
+        self.add(
+            command,
+            "--on-exit",
+            _on_exit,
+            default="leave",
+            help_text="what becomes of jobs that still run when this ends, interrupted"
+            " or out of time: leave or cancel, leave unless given",
+            metavar="WHAT",
         )
 
     def add_data_dir(self, command: argparse.ArgumentParser) -> None:
@@ -284,6 +334,17 @@ def _add_translate(command: argparse.ArgumentParser, options: _Options) -> None:
     options.add_server(command)
     options.add_max_wait(command)
     options.add_history(command)
+    options.add_on_exit(command)
+
+
+def _add_resume(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--resume",
+        metavar="FILE",
+        help="go on with what another command has left in FILE, - for standard input:"
+        " it says which jobs, where their results go unless --into does, and which"
+        " server unless --base-url itself is given; take none from strangers",
+    )
 
 
 def _add_demo(command: argparse.ArgumentParser, options: _Options) -> None:
@@ -420,6 +481,14 @@ def _engine(text: str) -> str:
         raise ValueError(
             f"engine={shorten(text)} is not allowed: must be one of"
             f" {', '.join(_ENGINES)}"
+        )
+    return text
+
+
+def _on_exit(text: str) -> str:
+    if text not in {"leave", "cancel"}:
+        raise ValueError(
+            f"on-exit={shorten(text)} is not allowed: must be leave or cancel"
         )
     return text
 
