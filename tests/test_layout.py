@@ -13,7 +13,17 @@ RINGS = ("rules", "engine", "edges", "programs")
 HOMES = {
     "rules": (
         *("_allowance", "_arguments", "_checks", "_counts", "_distributions"),
-        *("_errors", "_job", "_ladder", "_lazy", "_names", "_outage", "_outcomes"),
+        *(
+            "_endings",
+            "_errors",
+            "_job",
+            "_ladder",
+            "_limits",
+            "_lazy",
+            "_names",
+            "_outage",
+            "_outcomes",
+        ),
         *("_pace", "_phases", "_receipt", "_session", "_source", "_stalls", "_token"),
         *("_translation", "_version", "schedules"),
     ),

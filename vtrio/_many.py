@@ -24,12 +24,13 @@ from ._governor import Governor
 from ._job import Job, JobStatus, Sighting
 from ._ladder import Ladder, Rung, rungs_of
 from ._learning import Learning
+from ._limits import Limits
 from ._lines import place_of
 from ._names import publish
 from ._outcomes import FleetStatistics, JobUpdate, Outcome
 from ._runs import of_this_run, require_trio, this_run
 from ._scopes import beside
-from ._session import Limits, Session
+from ._session import Session
 from ._stalls import JobPhase, PhaseTimes
 from ._token import LeftJob, WaitToken, make_token, read_token
 from ._watch import Manner, Watch
