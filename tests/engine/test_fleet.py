@@ -19,8 +19,9 @@ from vtrio import (
 from vtrio._entry import Entry
 from vtrio._fleet import SWEEP, Fleet
 from vtrio._job import Sighting
+from vtrio._limits import Limits
 from vtrio._lines import Lines
-from vtrio._session import Limits, Session
+from vtrio._session import Session
 from vtrio._stalls import JobPhase, PhaseTimes
 from vtrio.sources import Change
 from vtrio.testing import Steady
