@@ -70,10 +70,10 @@ async def test_what_was_broken_is_told_where_the_block_is_cancelled(
     """A note on what a scope swallows would be read by nobody."""
 
     async def wait_twice() -> None:
-        client = a_client(ScriptedSource("running", latency=9))
+        source = ScriptedSource("running", latency=9)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.wait, "j1")
-            nursery.start_soon(client.wait, "j1")
+            for _ in range(2):  # waits of one client would share their polls
+                nursery.start_soon(a_client(source).wait, "j1")
 
     async def cancelled_block() -> None:
         with trio.move_on_after(2), Invariants():

@@ -136,10 +136,10 @@ def test_a_broken_invariant_fails_the_test(order: str, run: RunTests) -> None:
     """Whether or not the test has a server."""
     done = run(f"""
 async def test_talk({order}, autojump_clock):
-    client = (await make()).client()
+    server = await make()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(client.wait, "j1")
-        nursery.start_soon(client.wait, "j1")
+        nursery.start_soon(server.client().wait, "j1")
+        nursery.start_soon(server.client().wait, "j1")
 
 async def make():
     server = ScriptedServer(latency=1)
