@@ -166,6 +166,27 @@ def test_who_is_woken_late_holds_up_nobody_else() -> None:
     assert pace.next_at(3.0) == 3.01
 
 
+def test_a_herd_takes_a_second() -> None:
+    """Less than a hundred go as places become free."""
+    pace = Pace()
+    pace.gather(99, now=0.0)
+    assert pace.rate(0.0) == math.inf
+    pace.gather(400, now=0.0)
+    pace.gather(200, now=0.5)
+    assert pace.rate(0.5) == 400.0
+    pace.gather(0, now=1.0)
+    assert pace.rate(1.0) == math.inf
+
+
+def test_a_herd_that_others_join_is_hurried() -> None:
+    """Or it would last for as long as they come."""
+    pace = Pace()
+    pace.gather(200, now=0.0)
+    pace.gather(300, now=1.0)
+    assert pace.rate(1.0) == 300.0
+    assert pace.rate(3.0) == 1200.0
+
+
 def test_a_minute_without_refusal_and_without_a_queue_sets_free() -> None:
     """Everything is as before the first refusal."""
     pace = Pace()
