@@ -19,7 +19,8 @@ from vtrio import (
     VideoTranslationClient,
     WaitTimeout,
 )
-from vtrio._session import Limits, Session
+from vtrio._limits import Limits
+from vtrio._session import Session
 from vtrio._watching import a_poll, a_wait
 from vtrio.testing import (
     InvariantBroken,
