@@ -13,12 +13,22 @@ RINGS = ("rules", "engine", "edges", "programs")
 HOMES = {
     "rules": (
         *("_allowance", "_arguments", "_checks", "_counts", "_distributions"),
-        *("_errors", "_job", "_ladder", "_lazy", "_names", "_outage", "_outcomes"),
-        *("_pace", "_receipt", "_session", "_source", "_stalls", "_token"),
+        *(
+            "_endings",
+            "_errors",
+            "_job",
+            "_ladder",
+            "_limits",
+            "_lazy",
+            "_names",
+            "_outage",
+            "_outcomes",
+        ),
+        *("_pace", "_phases", "_receipt", "_session", "_source", "_stalls", "_token"),
         *("_translation", "_version", "schedules"),
     ),
     "engine": (
-        *("_bell", "_callbacks", "_fleet", "_governor", "_hearing", "_lines"),
+        *("_bell", "_callbacks", "_entry", "_fleet", "_governor", "_hearing", "_lines"),
         *(
             "_cancelling",
             "_listening",

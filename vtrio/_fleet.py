@@ -16,14 +16,15 @@ import random
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import trio
 
+from ._entry import Entry, Lesson
 from ._errors import RemoteError, VtrioError
 from ._job import Job, JobStatus
-from ._lines import Line, Lines
+from ._lines import Lines
 from ._outcomes import JobUpdate, Outcome
+from ._phases import Phases
 from ._poller import warn_of_unknown_words
 from ._receipt import DelayReason
 from ._session import Ask, Deliver, Instruction, Session, Stop
@@ -45,71 +46,6 @@ _AGAIN = 1.0
 _MOST_STRANGERS = 5000
 
 _EXACT = frozenset({DelayReason.LAST_POLL, DelayReason.DEADLINE})
-
-
-class Lesson(Protocol):
-    """What learns from one wait."""
-
-    def hear(self, job: Job) -> None:
-        """Take in an answer."""
-
-    def over(self) -> None:
-        """Take in what the whole wait saw."""
-
-
-class Entry:
-    """One of many waits."""
-
-    __slots__ = (
-        "due_at",
-        "early_at",
-        "epoch",
-        "fleet",
-        "in_flight",
-        "is_alone",
-        "is_ended",
-        "is_exact",
-        "is_over",
-        "lesson",
-        "line",
-        "looked_at",
-        "number",
-        "phase",
-        "planned_at",
-        "session",
-        "since",
-        "told_at",
-        "word",
-    )
-
-    def __init__(self, fleet: Fleet, session: Session, lesson: Lesson) -> None:
-        self.fleet = fleet
-        self.session = session
-        self.lesson = lesson
-        self.number = 0  # which of its places on the heap counts
-        self.due_at = 0.0
-        self.early_at = 0.0  # from when it may be taken along
-        self.planned_at = 0.0  # what its schedule wants
-        self.line: Line
-        self.is_exact = False  # whether that must not be put off
-        self.is_alone = False  # whether it cannot be asked about with others
-        self.is_ended = False  # whether the feed has told its end
-        self.is_over = False  # the wait; session and lesson are gone then
-        self.in_flight = False
-        self.epoch = -1
-        self.looked_at = -1.0  # when the question was asked that was answered last
-        self.told_at = -1.0  # when a change was told last
-        self.word: str | None = None  # the status that was told last
-        self.phase: JobPhase | None = None
-        self.since = 0.0  # when the phase began, as far as is known
-
-    def hear(self, answer: Answer, asked_at: float, now: float) -> None:
-        """Take in what another wait for the job was answered."""
-        self.fleet.overheard(self, answer, asked_at, now)
-
-    def __repr__(self) -> str:
-        name = "over" if self.is_over else self.session.job_id
-        return f"<Entry {name}: {self.word}, due {self.due_at:g}>"
 
 
 class Fleet:
@@ -147,9 +83,12 @@ class Fleet:
         self._lines = lines
         self._place = place
         self._times = times
+        # What drives the fleet is told when another wait was answered for a job of it:
+        # where a feed goes on after that, and says whether it covers the job; and that
+        # there may be news.
+        self.on_cursor: Callable[[str | None, float, float], bool] = _ignore
         self.on_news: Callable[[], object] = int
         """Called when another wait has brought something new."""
-        self._budgets = budgets
         self._rng = rng
         self._spread = spread
         self._tells_changes = tells_changes
@@ -164,10 +103,7 @@ class Fleet:
         self._urgent: deque[Entry] = deque()
         self._alone: deque[Entry] = deque()
         self._numbers = 0
-        # Nearly in the order in which they began.
-        self._phases: dict[JobPhase, dict[Entry, None]] = {
-            phase: {} for phase in JobPhase
-        }
+        self._phases: Phases[Entry] = Phases(times, budgets)
         # What the feed told of others; and since when what it told is known.
         self._strangers: OrderedDict[str, Change] = OrderedDict()
         self._known_since = float("inf")
@@ -200,7 +136,7 @@ class Fleet:
                 if entry.looked_at >= self._known_since:
                     entry.epoch = self.epoch
             if not last.is_final:
-                age = session.running_age or 0.0
+                age = session.age(now=now) or 0.0
                 self._enter_phase(
                     entry, now - age if last.status is JobStatus.PENDING else now
                 )
@@ -249,7 +185,7 @@ class Fleet:
         del self.entries[session.job_id]
         entry.number = 0
         entry.is_over = True
-        self._leave_phase(entry)
+        self._phases.leave(entry)
         entry.line.leave(entry)
         entry.lesson.over()
         wait_ended(session)
@@ -300,6 +236,7 @@ class Fleet:
                 if entry.is_alone and some > 1:
                     self._alone.append(entry)
                 else:
+                    entry.in_flight = True  # because its end may have been told twice
                     taken.append(entry)
             if taken:
                 break
@@ -331,6 +268,19 @@ class Fleet:
                 self._alone.append(entry)
             else:
                 taken.append(entry)
+
+    def still_to_ask(self, entries: Sequence[Entry], now: float) -> list[Entry]:
+        """Return those whom nobody else asks about just now; the others have time."""
+        left = []
+        for entry in entries:
+            if entry.is_over:
+                continue
+            if entry.line.is_asked:
+                entry.in_flight = False
+                self._push(entry, now + _AGAIN, now)
+            else:
+                left.append(entry)
+        return left
 
     def put_back(self, entry: Entry, now: float) -> None:
         """Have a job asked about at once: what was asked brought nothing about it."""
@@ -504,8 +454,9 @@ class Fleet:
         """Take in what another wait for a job was answered."""
         if entry.is_over or (entry.in_flight and not answer.job.is_final):
             return  # what it is answered itself is newer
+        covers = self.on_cursor(answer.cursor, asked_at, now)
         self.answered(
-            entry, answer, asked_at=asked_at, now=now, told_by="single", covers=False
+            entry, answer, asked_at=asked_at, now=now, told_by="single", covers=covers
         )
         self.on_news()
 
@@ -575,21 +526,9 @@ class Fleet:
 
     def report_stalls(self, now: float) -> float:
         """Report who has stalled, and return the instant of the next look."""
-        look_at = float("inf")
-        for phase, waiting in self._phases.items():
-            budget = self._budgets.get(phase)
-            if budget is None:
-                budget = self._times.budget(phase)
-            if budget is None:
-                continue
-            while waiting:
-                entry = next(iter(waiting))
-                if entry.since + budget > now:
-                    look_at = min(look_at, entry.since + budget)
-                    break
-                del waiting[entry]
-                self._report(entry, phase, now - entry.since, budget)
-        return look_at
+        for entry, phase, budget in self._phases.overdue(now):
+            self._report(entry, phase, now - entry.since, budget)
+        return self._phases.look_at()
 
     def _report(
         self, entry: Entry, phase: JobPhase, seconds: float, budget: float
@@ -611,13 +550,8 @@ class Fleet:
 
     def _enter_phase(self, entry: Entry, since: float) -> None:
         phase = JobPhase.QUEUE if entry.word == JobStatus.PENDING else JobPhase.RUN
-        if phase is not entry.phase:
-            self._leave_phase(entry)
-            entry.phase = phase
-            entry.since = since
-            self._phases[phase][entry] = None
+        self._phases.enter(entry, phase, since)
 
-    def _leave_phase(self, entry: Entry) -> None:
-        if entry.phase is not None:
-            self._phases[entry.phase].pop(entry, None)
-        entry.phase = None
+
+def _ignore(cursor: str | None, asked_at: float, now: float) -> bool:
+    return False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ._bell import Bell
+from ._entry import Entry
 from ._errors import (
     CursorExpired,
     RemoteError,
@@ -14,7 +15,6 @@ from ._errors import (
     Unauthorized,
     Unreachable,
 )
-from ._fleet import Entry
 from ._ladder import FIRST_HOLD, GRACE, Rung, is_absent
 from ._source import Answers, Changes, FeedSource
 
@@ -87,7 +87,13 @@ class Listener:
         self.cursor = cursor
         self._covers_from = now
         self._watch.fleet.begin_epoch(now)
-        self.trust(now)
+        self.trust(trio.current_time())
+
+    def take_up(self, cursor: str, since: float) -> None:
+        """Begin where a job was seen that is added, if it is not known where else."""
+        if self.cursor is None:
+            self._begin(cursor, since)
+            self._catching_up = True
 
     def trust(self, now: float) -> None:
         """Rely on the feed before it has told anything: it soon will, or be left."""
@@ -124,7 +130,7 @@ class Listener:
         if rung is Rung.HELD and Rung.FEED in ladder.rungs:
             rest = ladder.rests_until(Rung.FEED) - now
             hold = min(hold, max(1.0, rest))
-        asked_at = trio.current_time()
+        asked_at, before = trio.current_time(), self.cursor
         error: RemoteError | None = None
         try:
             async with watch.governor.turn(asked_at, held=True):
@@ -146,7 +152,9 @@ class Listener:
         waited = trio.current_time() - asked_at >= hold / 2
         await watch.note_answer()
         told = await self._take_in(answer, entries, asked_at)
-        self._idle = 0 if told or waited else self._idle + 1
+        # Whoever tells the same page again has told nothing.
+        is_news = told > 0 and (rung is Rung.HELD or self.cursor != before)
+        self._idle = 0 if is_news or waited else self._idle + 1
         if not answer.held or self._idle >= _MOST_IDLE:
             self._idle = 0
             ladder.failed(rung, now=trio.current_time(), absent=True)

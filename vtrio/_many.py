@@ -24,12 +24,13 @@ from ._governor import Governor
 from ._job import Job, JobStatus, Sighting
 from ._ladder import Ladder, Rung, rungs_of
 from ._learning import Learning
+from ._limits import Limits
 from ._lines import place_of
 from ._names import publish
 from ._outcomes import FleetStatistics, JobUpdate, Outcome
 from ._runs import of_this_run, require_trio, this_run
 from ._scopes import beside
-from ._session import Limits, Session
+from ._session import Session
 from ._stalls import JobPhase, PhaseTimes
 from ._token import LeftJob, WaitToken, make_token, read_token
 from ._watch import Manner, Watch
@@ -101,6 +102,9 @@ class _Block:
         job_id = id_of(job)
         if self._watch.is_closed:
             raise trio.ClosedResourceError("this wait for many jobs is over")
+        seen = None if isinstance(job, str) else job.seen
+        if seen is not None and seen.cursor is not None and seen.run is this_run():
+            self._watch.listener.take_up(seen.cursor, seen.at - seen.took)
         self._watch.fleet.add(job)
         self._given_up.pop(job_id, None)
         self._watch.told()

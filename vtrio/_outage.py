@@ -10,13 +10,15 @@ from ._counts import Counts
 # most of them, for an outage.
 OUTCOMES = 20
 LEAST_FAILURES = 5
-# The load in an outage is this many times the load of the last healthy seconds, and
-# where that was less than so many requests, nothing is limited.
+# The load in an outage is this many times the load of the last healthy seconds, of
+# which so many requests are taken at least: a few waits do no harm.
 LOAD = 1.05
 HEALTHY_SECONDS = 30
 LEAST_LOAD = 100
-# What is asked grows by this factor a second, once the server answers again.
+# Once the server answers again, what is asked grows by this factor a second; and whoever
+# waits then is asked for within so many seconds.
 GROWTH = 1.25
+CATCHING_UP = 10.0
 # A poll that comes early because one failed costs a credit. There are so many to
 # begin with, and good answers earn them back up to that, or a tenth of the load.
 FIRST_CREDITS = 10.0
@@ -27,7 +29,16 @@ class Outage:
     """Whether a server is out of order, and what it may be asked meanwhile."""
 
     __slots__ = (
-        *("_back_at", "_healthy", "_is_out", "_most", "_outcomes", "_seen", "_sent"),
+        *(
+            "_back_at",
+            "_back_rate",
+            "_healthy",
+            "_is_out",
+            "_most",
+            "_outcomes",
+            "_seen",
+            "_sent",
+        ),
         *("_cap", "_was_good", "credits"),
     )
 
@@ -40,6 +51,7 @@ class Outage:
         self._is_out = False
         self._cap = math.inf
         self._back_at: float | None = None  # when it answered again
+        self._back_rate = math.inf  # what it was asked then
         self._most = FIRST_CREDITS
         self.credits = FIRST_CREDITS
         """Early polls that may be made for failed ones."""
@@ -51,17 +63,17 @@ class Outage:
 
     def cap(self, now: float) -> float:
         """Return how many requests a second there may be; infinite for no limit."""
-        if not self._is_out or self._back_at is None:
+        if self._back_at is None:
             return self._cap
-        return self._cap * math.pow(GROWTH, min(now - self._back_at, 60.0))
+        return self._back_rate * math.pow(GROWTH, min(now - self._back_at, 60.0))
 
     def sent(self, now: float) -> None:
         """Count a request."""
         if self._sent.add(now):
             self._most = max(FIRST_CREDITS, EARNED * self._sent.total(now))
 
-    def answered(self, *, now: float, is_busy: bool) -> None:
-        """Take in a good answer, and whether others have to wait meanwhile."""
+    def answered(self, *, now: float, waiting: int) -> None:
+        """Take in a good answer, and how many have to wait meanwhile."""
         self._note(0)
         self._was_good = True
         self.credits = min(self.credits + EARNED, self._most)
@@ -69,7 +81,8 @@ class Outage:
             return
         if self._back_at is None:
             self._back_at = now
-        if not is_busy and not self._most_fail:
+            self._back_rate = max(self._cap, waiting / CATCHING_UP)
+        if not waiting and not self._most_fail:
             self._is_out = False
             self._cap = math.inf
             self._back_at = None
@@ -85,8 +98,7 @@ class Outage:
         self._back_at = None
         if not self._is_out:
             self._is_out = True
-            if self._healthy >= LEAST_LOAD:
-                self._cap = LOAD * self._healthy / HEALTHY_SECONDS
+            self._cap = LOAD * max(self._healthy, LEAST_LOAD) / HEALTHY_SECONDS
 
     @property
     def _most_fail(self) -> bool:

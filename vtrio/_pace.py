@@ -20,7 +20,8 @@ LONGEST_PAUSE = 300.0
 # Idleness is not: it would become a burst.
 MADE_UP = 0.02
 # So many that wait for a place are a herd: jobs that were submitted together, or what
-# has gathered while nothing was answered. It takes this many seconds at least.
+# has gathered while nothing was answered. It takes this many seconds at least. If it
+# takes longer, because others join it all the time, it is hurried more and more.
 HERD = 100
 HERD_TIME = 1.0
 
@@ -35,6 +36,7 @@ class Pace:
     __slots__ = (
         "_allowance",
         "_herd",
+        "_herd_since",
         "_latest",
         "_max_rate",
         "_outage",
@@ -50,15 +52,21 @@ class Pace:
         self._row = -math.inf  # when the latest request went, as the row has it
         self._latest = 0
         self._herd = 0
+        self._herd_since = math.inf
 
-    def gather(self, waiting: int) -> None:
+    def gather(self, waiting: int, *, now: float) -> None:
         """Take in how many wait for their turn now."""
+        if waiting >= HERD > self._herd:
+            self._herd_since = now
         self._herd = max(self._herd, waiting) if waiting else 0
 
     def rate(self, now: float) -> float:
         """Return how many requests a second may go; infinite for no limit."""
         rate = min(self._max_rate, self._allowance.rate, self._outage.cap(now))
-        return rate if self._herd < HERD else min(rate, self._herd / HERD_TIME)
+        if self._herd < HERD:
+            return rate
+        overdue = min(max(0.0, now - self._herd_since - HERD_TIME), 30.0)
+        return min(rate, self._herd / HERD_TIME * 2**overdue)
 
     def paused_until(self, now: float) -> float | None:
         """Return the instant until which nothing may go, if there is one."""
@@ -90,10 +98,10 @@ class Pace:
         self._latest += 1
         return self._latest
 
-    def answered(self, ticket: int, *, now: float, is_busy: bool) -> None:
-        """Take in a good answer; `is_busy` while others wait for their turn."""
-        self._allowance.answered(ticket, now=now, is_busy=is_busy)
-        self._outage.answered(now=now, is_busy=is_busy)
+    def answered(self, ticket: int, *, now: float, waiting: int = 0) -> None:
+        """Take in a good answer, and how many wait for their turn meanwhile."""
+        self._allowance.answered(ticket, now=now, is_busy=waiting > 0)
+        self._outage.answered(now=now, waiting=waiting)
 
     def refused(self, ticket: int, *, now: float, hint: float | None) -> None:
         """Take in a refusal, and the pause that the server asked for, if it did."""

@@ -117,6 +117,8 @@ class _Wait:
         asked_at = due_at
         try:
             async with self._governor.turn(due_at, lone=self._governor.lines.are_lone):
+                # News that came together with the turn makes it needless.
+                await trio.lowlevel.checkpoint_if_cancelled()
                 asked_at = trio.current_time()
                 self._ear.is_asking = True
                 self._session.asking(now=asked_at)

@@ -11,11 +11,9 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from ._checks import check_count, check_number, shorten
+from ._checks import shorten
+from ._endings import ending_of, told_duration
 from ._errors import (
-    JobCancelled,
-    JobEnded,
-    JobFailed,
     JobNotFound,
     NoAnswer,
     Refused,
@@ -24,6 +22,7 @@ from ._errors import (
     WaitTimeout,
 )
 from ._job import Job, JobStatus, Sighting
+from ._limits import Limits
 from ._receipt import Delay, DelayReason, Receipt
 from ._source import Answer, sighted
 from .schedules import Observation, PollState, Schedule
@@ -44,31 +43,6 @@ MOST_REMEMBERED = 1000
 MOST_UNKNOWN_WORDS = 20
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """When to give up; None is never. Seconds, from the beginning of the wait.
-
-    `max_total_time` is the limit of many waits, where that is what ends this one;
-    `max_silence` ends a wait to which nothing has answered for so long;
-    `request_timeout` is what one poll alone may take.
-    """
-
-    max_wait_time: float | None = None
-    max_total_time: float | None = None
-    max_attempts: int | None = None
-    max_silence: float | None = None
-    request_timeout: float = 10.0
-
-    def __post_init__(self) -> None:
-        if self.max_wait_time is not None and self.max_wait_time != math.inf:
-            check_number("max_wait_time", self.max_wait_time, above=0)
-        if self.max_attempts is not None:
-            check_count("max_attempts", self.max_attempts)
-        if self.max_silence is not None:
-            check_number("max_silence", self.max_silence, above=0)
-        check_number("request_timeout", self.request_timeout, above=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,7 +426,7 @@ class Session:
         """Say after and until which age the job ended, as well as can be known."""
         cancelled = answer.job.status is JobStatus.CANCELLED
         until = None if self._submitted_at is None else now - self._submitted_at
-        told = _told_duration(answer, until if answer.age is None else answer.age)
+        told = told_duration(answer, until if answer.age is None else answer.age)
         if told is not None and (until is None or told <= until):
             # A job that was cancelled would have lasted longer.
             return told, None if cancelled else told
@@ -561,7 +535,7 @@ class Session:
             receipt = self.receipt(now=now)
             self.verdict = Deliver(job._with(job.seen, receipt))  # noqa: SLF001 - likewise
             return self.verdict
-        return self._stop(_ending(job, self._what), now)
+        return self._stop(ending_of(job, self._what), now)
 
     def _stop(self, error: VtrioError, now: float) -> Stop:
         error.job_id = self.job_id or None
@@ -579,23 +553,3 @@ def _remember(what: list[_T] | None, latest: _T) -> list[_T]:
     if len(what) > MOST_REMEMBERED:
         del what[0]
     return what
-
-
-def _told_duration(answer: Answer, age: float | None) -> float | None:
-    """Return the job's duration by the server's own times, where it tells enough."""
-    if age is not None and answer.ended_ago is not None:
-        return max(0.0, age - answer.ended_ago)
-    created, finished = answer.job.created_at, answer.job.finished_at
-    if created is None or finished is None or finished < created:
-        return None
-    return (finished - created).total_seconds()
-
-
-def _ending(job: Job, what: str) -> JobEnded:
-    if job.status is JobStatus.CANCELLED:
-        return JobCancelled(f"{what} was cancelled on the server")
-    problem = job.error
-    if problem is None:
-        return JobFailed(f"{what} ended in error; the server does not say why")
-    detail = f": {problem.detail}" if problem.detail else ""
-    return JobFailed(f"{what} ended in error: {problem.title}{detail}")

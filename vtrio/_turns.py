@@ -75,7 +75,7 @@ class Turns:
         self._joined += 1
         heapq.heappush(queue, (turn.due_at, self._joined, turn))
         self.waiting += 1
-        self.pace.gather(self.waiting)
+        self.pace.gather(self.waiting, now=trio.current_time())
         self._advance()
         try:
             while not turn.ticket:
@@ -91,7 +91,7 @@ class Turns:
                 # Its entry stays in the heap until it comes to the head.
                 turn.has_left = True
                 self.waiting -= 1
-                self.pace.gather(self.waiting)
+                self.pace.gather(self.waiting, now=trio.current_time())
             self._advance()
             raise
 
@@ -107,7 +107,7 @@ class Turns:
             heapq.heappop(queue)
             self.waiting -= 1
             self._let_go(turn, now, waited=True)
-            self.pace.gather(self.waiting)
+            self.pace.gather(self.waiting, now=now)
             turn.waiter.event.set()
 
     def _next_queue(self) -> list[_Waiting] | None:
@@ -143,7 +143,7 @@ class Turns:
                 self.failed += 1
                 self.pace.failed(now=now)
             case None | RemoteError():
-                self.pace.answered(turn.ticket, now=now, is_busy=bool(self.waiting))
+                self.pace.answered(turn.ticket, now=now, waiting=self.waiting)
             case _:
                 pass  # cancelled, or a fault of the caller's: nothing was learned
         if self.waiting:

@@ -16,6 +16,7 @@ import trio
 
 from ._bell import Bell
 from ._callbacks import OnJob, OnStall, tell
+from ._entry import Entry
 from ._errors import (
     JobNotFound,
     Refused,
@@ -24,7 +25,7 @@ from ._errors import (
     TransientError,
     Unauthorized,
 )
-from ._fleet import Entry, Fleet
+from ._fleet import Fleet
 from ._governor import Governor
 from ._ladder import Ladder, Rung, is_absent
 from ._lines import Line
@@ -122,6 +123,7 @@ class Watch:
         self._wanted = 0
         self._taken: JobUpdate | None = None
         fleet.on_news = self.told
+        fleet.on_cursor = self.listener.note_cursor
         self.due = Bell()
         self._news = Bell()
 
@@ -261,7 +263,8 @@ class Watch:
                 lone = self.governor.lines.are_lone
                 async with self.governor.turn(due_at, lone=lone):
                     asked_at = trio.current_time()
-                    entries = [entry for entry in entries if not entry.is_over]
+                    # Others may have begun to ask while these waited for their turn.
+                    entries = self.fleet.still_to_ask(entries, asked_at)
                     lines = [entry.line for entry in entries]
                     for line in lines:
                         line.begin_asking()

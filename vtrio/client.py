@@ -42,10 +42,11 @@ from ._errors import (
 from ._governor import Governor
 from ._job import Job, JobStatus
 from ._learning import Learning
+from ._limits import Limits
 from ._names import publish
 from ._poller import poll
 from ._runs import of_this_run, require_trio, seen_now, submitted_at_of, this_run
-from ._session import Deliver, Limits, Session, Stop
+from ._session import Deliver, Session, Stop
 from ._source import Answer, StatusSource
 from ._threads import in_thread
 from ._translate_many import TranslatesMany

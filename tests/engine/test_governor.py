@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
+from itertools import pairwise
 
 import pytest
 import trio
@@ -170,6 +172,17 @@ async def test_a_limit_of_the_callers_holds_for_all(autojump_clock: MockClock) -
             record.append(trio.current_time())
     assert record == [0.0, 0.5, 1.0]
     assert governor.statistics().rate == 2.0
+
+
+async def test_a_herd_is_spread_over_a_second(autojump_clock: MockClock) -> None:
+    """Those that find no place follow evenly, though places become free at once."""
+    governor = Governor(max_in_flight=2)
+    record: list[tuple[float, str]] = []
+    async with trio.open_nursery() as nursery:
+        for _ in range(202):
+            nursery.start_soon(partial(ask, governor, 0.0, record, takes=0.001))
+    gaps = [later - at for (at, _), (later, _) in pairwise(record[2:])]
+    assert gaps == pytest.approx([0.005] * 199)
 
 
 async def test_other_errors_teach_what_they_are(autojump_clock: MockClock) -> None:

@@ -22,9 +22,10 @@ from vtrio import (
     Unreachable,
 )
 from vtrio._errors import RemoteError
+from vtrio._limits import Limits
 from vtrio._lines import Lines, place_of
 from vtrio._poller import poll
-from vtrio._session import Deliver, Limits, Session, Stop
+from vtrio._session import Deliver, Session, Stop
 from vtrio.schedules import Schedule
 from vtrio.testing import Invariants, ScriptedSource, after
 

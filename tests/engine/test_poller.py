@@ -9,8 +9,9 @@ import trio
 from trio.testing import MockClock
 
 from vtrio import Answer, Capabilities, Fixed, Job, JobStatus
+from vtrio._limits import Limits
 from vtrio._poller import poll
-from vtrio._session import Deliver, Limits, Session, Stop
+from vtrio._session import Deliver, Session, Stop
 from vtrio.testing import ScriptedSource
 
 

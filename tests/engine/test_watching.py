@@ -7,7 +7,8 @@ import trio
 from trio.testing import MockClock
 
 from vtrio import Fixed, StatusSource, VideoTranslationClient, WaitTimeout
-from vtrio._session import Limits, Session
+from vtrio._limits import Limits
+from vtrio._session import Session
 from vtrio._watching import a_poll, a_wait, watched_by
 from vtrio.testing import ScriptedSource
 

@@ -20,7 +20,7 @@ def refuse(pace: Pace, now: float, hint: float | None = None) -> None:
 
 def answer(pace: Pace, now: float, *, is_busy: bool = True) -> None:
     """Send a request that is answered at once."""
-    pace.answered(pace.take(now, waited=is_busy), now=now, is_busy=is_busy)
+    pace.answered(pace.take(now, waited=is_busy), now=now, waiting=int(is_busy))
 
 
 def test_nothing_is_slowed_before_the_first_refusal() -> None:
@@ -64,7 +64,7 @@ def test_good_answers_beside_the_first_refusal_count() -> None:
     for ticket in tickets[10:]:
         pace.refused(ticket, now=0.1, hint=None)
     for ticket in tickets[:10]:
-        pace.answered(ticket, now=0.1, is_busy=True)
+        pace.answered(ticket, now=0.1, waiting=5)
     assert pace.rate(0.1) == pytest.approx(95.0)
 
 
@@ -166,6 +166,27 @@ def test_who_is_woken_late_holds_up_nobody_else() -> None:
     assert pace.next_at(3.0) == 3.01
 
 
+def test_a_herd_takes_a_second() -> None:
+    """Less than a hundred go as places become free."""
+    pace = Pace()
+    pace.gather(99, now=0.0)
+    assert pace.rate(0.0) == math.inf
+    pace.gather(400, now=0.0)
+    pace.gather(200, now=0.5)
+    assert pace.rate(0.5) == 400.0
+    pace.gather(0, now=1.0)
+    assert pace.rate(1.0) == math.inf
+
+
+def test_a_herd_that_others_join_is_hurried() -> None:
+    """Or it would last for as long as they come."""
+    pace = Pace()
+    pace.gather(200, now=0.0)
+    pace.gather(300, now=1.0)
+    assert pace.rate(1.0) == 300.0
+    assert pace.rate(3.0) == 1200.0
+
+
 def test_a_minute_without_refusal_and_without_a_queue_sets_free() -> None:
     """Everything is as before the first refusal."""
     pace = Pace()
@@ -197,13 +218,25 @@ def test_an_outage_caps_the_load_at_what_it_was() -> None:
     assert pace.rate(now) == pytest.approx(LOAD * 20, rel=0.01)
 
 
-def test_a_low_load_is_not_capped() -> None:
-    """Less than a hundred requests in half a minute do no harm."""
+def test_a_low_load_is_capped_at_a_hundred_in_half_a_minute() -> None:
+    """They do no harm; a herd that happens to come just then would."""
     pace = Pace()
-    now = go_down(pace, load=90)
+    now = go_down(pace, load=60)
     for _ in range(20):
         pace.failed(now=now)
-    assert pace.rate(now) == math.inf
+    assert pace.rate(now) == LOAD * 100 / 30
+
+
+def test_whoever_has_gathered_in_an_outage_is_asked_for_within_ten_seconds() -> None:
+    """However little was asked before it; a relapse brings that back."""
+    pace = Pace()
+    now = go_down(pace, load=60)
+    for _ in range(20):
+        pace.failed(now=now)
+    pace.answered(pace.take(40.0), now=40.0, waiting=900)
+    assert pace.rate(40.0) == 90.0
+    pace.failed(now=41.0)
+    assert pace.rate(41.0) == LOAD * 100 / 30
 
 
 def test_after_an_outage_the_load_grows_until_nobody_waits() -> None:
@@ -298,7 +331,7 @@ def test_whatever_happens_the_pace_keeps_its_bounds(
         now = at
         match kind:
             case "good":
-                pace.answered(ticket, now=now, is_busy=passed < 1)
+                pace.answered(ticket, now=now, waiting=int(passed < 1))
             case "refused":
                 pace.refused(ticket, now=now, hint=hint)
             case _:

@@ -31,7 +31,8 @@ from vtrio import (
     WaitTimeout,
 )
 from vtrio._job import Sighting
-from vtrio._session import Ask, Deliver, Instruction, Limits, Session, Stop
+from vtrio._limits import Limits
+from vtrio._session import Ask, Deliver, Instruction, Session, Stop
 from vtrio.schedules import Observation, PollState
 
 RUNNING = Answer(job=Job(id="j1", status=JobStatus.RUNNING), size=10)

@@ -23,7 +23,8 @@ from vtrio import (
     WaitTimeout,
 )
 from vtrio._job import Sighting
-from vtrio._session import Ask, Instruction, Limits, Session
+from vtrio._limits import Limits
+from vtrio._session import Ask, Instruction, Session
 from vtrio.schedules import Observation, PollState
 
 RUNNING = Answer(job=Job(id="j1", status=JobStatus.RUNNING), size=10)

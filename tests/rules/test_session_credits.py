@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from vtrio import Delay, DelayReason, Unreachable
-from vtrio._session import Ask, Limits, Session
+from vtrio._limits import Limits
+from vtrio._session import Ask, Session
 from vtrio.schedules import PollState
 
 

@@ -1,0 +1,106 @@
+"""Who has been in the queue, or at work, since when: the oldest first."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from typing import Generic, Protocol, TypeVar
+
+from ._stalls import JobPhase, PhaseTimes
+
+
+class InPhase(Protocol):
+    """A wait, as it stands: `since` when it is in its phase, as far as is known."""
+
+    phase: JobPhase | None
+    since: float
+
+
+_T = TypeVar("_T", bound=InPhase)
+
+
+class Phases(Generic[_T]):
+    """Finds those that have not changed for longer than their budget, each once.
+
+    Args:
+        times: how long jobs take in the queue and at work.
+        budgets: what the caller allows for each; what is learned counts otherwise.
+    """
+
+    def __init__(self, times: PhaseTimes, budgets: Mapping[JobPhase, float]) -> None:
+        self._times = times
+        self._budgets = budgets
+        self._waiting = {phase: _Waiting[_T]() for phase in JobPhase}
+
+    def enter(self, entry: _T, phase: JobPhase, since: float) -> None:
+        """Take in where a job is; nothing changes if that was known."""
+        if phase is not entry.phase:
+            self.leave(entry)
+            entry.phase, entry.since = phase, since
+            self._waiting[phase].add(entry)
+
+    def leave(self, entry: _T) -> None:
+        """Take in that it is over, or elsewhere."""
+        if entry.phase is not None:
+            self._waiting[entry.phase].remove(entry)
+        entry.phase = None
+
+    def overdue(self, now: float) -> Iterator[tuple[_T, JobPhase, float]]:
+        """Yield whoever has stalled, in which phase, and its budget."""
+        for phase, waiting in self._waiting.items():
+            budget = self._budget(phase)
+            while budget is not None and (oldest := waiting.oldest()) is not None:
+                if oldest.since + budget > now:
+                    break
+                waiting.remove(oldest)
+                yield oldest, phase, budget
+
+    def look_at(self) -> float:
+        """Return the instant at which the next one will have stalled."""
+        look_at = float("inf")
+        for phase, waiting in self._waiting.items():
+            budget, oldest = self._budget(phase), waiting.oldest()
+            if budget is not None and oldest is not None:
+                look_at = min(look_at, oldest.since + budget)
+        return look_at
+
+    def _budget(self, phase: JobPhase) -> float | None:
+        budget = self._budgets.get(phase)
+        return self._times.budget(phase) if budget is None else budget
+
+
+class _Waiting(Generic[_T]):
+    """Those in one phase. Nearly all of them come in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._in_order: dict[_T, None] = {}
+        self._newest = 0.0
+        # Those that began before somebody who had come already, and their places.
+        self._others: dict[_T, int] = {}
+        self._heap: list[tuple[float, int, _T]] = []
+        self._numbers = 0
+
+    def add(self, entry: _T) -> None:
+        if not self._in_order or entry.since >= self._newest:
+            self._newest = entry.since
+            self._in_order[entry] = None
+            return
+        self._numbers += 1
+        self._others[entry] = self._numbers
+        heapq.heappush(self._heap, (entry.since, self._numbers, entry))
+        if len(self._heap) > 2 * len(self._others) + 100:
+            self._heap = [p for p in self._heap if self._others.get(p[2]) == p[1]]
+            heapq.heapify(self._heap)
+
+    def remove(self, entry: _T) -> None:
+        self._in_order.pop(entry, None)
+        self._others.pop(entry, None)
+
+    def oldest(self) -> _T | None:
+        first = next(iter(self._in_order), None)
+        heap = self._heap
+        while heap and self._others.get(heap[0][2]) != heap[0][1]:
+            heapq.heappop(heap)
+        if heap and (first is None or heap[0][0] < first.since):
+            return heap[0][2]
+        return first
