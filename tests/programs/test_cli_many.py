@@ -224,6 +224,46 @@ def test_many_ids_are_waited_for_together(
     assert "to go on" not in told_of
 
 
+def test_results_that_cannot_be_fetched_are_left(
+    url: str,
+    videos: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """They can be gone on with, when whatever was in the way is not."""
+    monkeypatch.chdir(tmp_path)
+    vtrio("translate", *videos, "--to", "pt", "--json", url=url)
+    told = lines(capsys.readouterr().out)
+    ids = [line["id"] for line in told if line["event"] == "submitted"]
+    in_the_way = tmp_path / "out" / f"{ids[3]}.mp4.part"
+    in_the_way.mkdir(parents=True)
+    assert vtrio("wait", *ids, "--into", "out", url=url) == 2
+    command = again(capsys.readouterr().err)
+    (left,) = json.loads((tmp_path / command[-1]).read_text())["jobs"]
+    assert (left["id"], left["output"]) == (ids[3], str(tmp_path / f"out/{ids[3]}.mp4"))
+    in_the_way.rmdir()
+    assert vtrio(*command) == 0
+    assert (tmp_path / f"out/{ids[3]}.mp4").exists()
+
+
+def test_files_that_were_not_submitted_are_counted(
+    slow_url: str, videos: list[Path], tmp_path: Path
+) -> None:
+    """And named in the file, for whoever goes on by hand."""
+    videos += [tmp_path / f"more{n}.mp4" for n in range(300)]
+    for file in videos[NUMBER:]:
+        file.write_bytes(file.name.encode())
+    into = tmp_path / "out"
+    told = interrupted(
+        ["translate", *videos, "--to", "pt", "--into", into, "--base-url", slow_url]
+    )
+    token = json.loads((into / "vtrio-left.json").read_text())
+    assert token["unsent"]
+    assert f"{len(token['unsent'])} files were not submitted" in told
+    assert len(token["unsent"]) + len(token["jobs"]) == len(videos)
+
+
 def interrupted(command: list[object]) -> str:
     """Run a command until all is submitted, interrupt it, and return what it told."""
     with subprocess.Popen(

@@ -139,7 +139,7 @@ class TranslateMany(_Many):
                     await self._translate(client, drawing)
         finally:
             unsent = len(self._files) - len(self._known)
-            if unsent:
+            if unsent and self._translations is not None:
                 print(f"{unsent} files were not submitted", file=sys.stderr)
         if not options.json:
             for file in self._files:
