@@ -469,7 +469,7 @@ class Fleet:
     def changed(self, change: Change, *, is_old: bool = False) -> bool:
         """Take in a change that the feed tells; say whether it is about a job of ours.
 
-        An end is looked at, since the feed does not tell what came of the job. Of a
+        An end is looked at, if the feed does not tell what came of the job. Of a
         stretch that the feed has to catch up with (`is_old`), jobs may have been looked
         at meanwhile: ends are news all the same, and steps out of the queue.
         """
@@ -478,7 +478,18 @@ class Fleet:
             self._remember_stranger(change)
             return False
         session = entry.session
-        if change.status.is_final:
+        if change.job is not None and change.job.is_final:
+            now = trio.current_time()
+            entry.is_ended = True
+            self.answered(
+                entry,
+                Answer(job=change.job),
+                asked_at=now,
+                now=now,
+                told_by="feed",
+                covers=False,
+            )
+        elif change.status.is_final:
             entry.told_at = trio.current_time()
             # From now on nothing is told of it, so it is asked about until it says so.
             entry.epoch = -1
@@ -507,6 +518,9 @@ class Fleet:
         self._known_since = since
 
     def _remember_stranger(self, change: Change) -> None:
+        # The job itself would be four times as much to remember.
+        if change.job is not None:
+            change = replace(change, job=None)
         self._strangers[change.job_id] = change
         self._strangers.move_to_end(change.job_id)
         if len(self._strangers) > _MOST_STRANGERS:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Changes that come one after another are gathered for so long before the next question;
 # the more there are, the longer, so that requests do not grow with the number of jobs.
-_GATHER = 0.04
+_GATHER = 0.03
 _GATHER_EACH = 0.001
 _LONGEST_GATHER = 0.1
 # A server that says that it holds and does not must not be asked in a circle.

@@ -72,13 +72,24 @@ class Answers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change of one job's status; `at` is the server's own time (aware, UTC)."""
+    """One change of one job's status.
+
+    Attributes:
+        job_id: which job.
+        status: what it is since then.
+        unknown_word: the remote's own word, where it is none of ours.
+        progress: from 0 to 1, where it is told.
+        at: the server's own time (aware, UTC).
+        job: the whole job, where the remote tells that too; otherwise it is asked about
+            when it has ended.
+    """
 
     job_id: str
     status: JobStatus
     unknown_word: str | None = None
     progress: float | None = None
     at: datetime | None = None
+    job: Job | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

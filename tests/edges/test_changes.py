@@ -81,7 +81,7 @@ async def test_changes_come_in_their_order(
     told = await source.changes(CURSOR)
     (request,) = vtrio_server.exchanges
     assert (request.method, request.target) == ("GET", f"/v1/events?after={CURSOR}")
-    assert "prefer" not in request.headers
+    assert request.headers["prefer"] == "return=representation"
     at = datetime(2026, 1, 1, 0, 0, 9, 500_000, UTC)
     assert told.changes == (
         Change(job_id="j1", status=JobStatus.RUNNING, at=at),
@@ -226,3 +226,22 @@ async def test_only_a_cursor_can_expire(
     for asking in (source.status_of_many(["j1"]), source.changes(None)):
         with pytest.raises(JobNotFound):
             await asking
+
+
+async def test_a_change_may_bring_the_whole_job(
+    source: TranslationsSource, vtrio_server: ScriptedServer, autojump_clock: MockClock
+) -> None:
+    """It is asked for; where it cannot be read, the change alone is taken."""
+    whole = {"id": "j1", "status": "completed", "result": {"video_url": "/v/1"}}
+    vtrio_server.route(
+        fed(event("j1", translation=whole), event("j2", translation={"id": "j2"}))
+    )
+    first, second = (await source.changes(CURSOR, wait=2)).changes
+    (exchange,) = vtrio_server.exchanges
+    assert exchange.headers["prefer"] == "wait=2, return=representation"
+    assert first.job is not None
+    assert first.job.status is JobStatus.COMPLETED
+    assert first.job.result is not None
+    assert first.job.result.video_url == "/v/1"
+    assert second.job is None
+    assert second.status is JobStatus.COMPLETED

@@ -207,3 +207,43 @@ async def test_events_are_kept_as_long_as_jobs(
         answer = await client.get(FEED, params={"after": events[0]["cursor"]})
         check_problem(answer, 410, "expired-cursor")
         assert (await follow(client, events[-1]["cursor"]))[0] == left
+
+
+async def test_who_prefers_it_is_told_what_came_of_a_job(
+    open_app: OpenApp, autojump_clock: MockClock
+) -> None:
+    """An end comes with the job's document, so that nobody has to ask for it."""
+    async with open_app(workers=1) as client:
+        job_id = (await client.submit()).json()["id"]
+        await trio.sleep(20)
+        for prefer, applied in (
+            ("return=representation", "return=representation"),
+            ("wait=9, return=representation", "wait=9, return=representation"),
+            ('Return = "representation"; x=1', "return=representation"),
+        ):
+            answer = await client.get(FEED, headers={"Prefer": prefer})
+            assert answer.headers["Preference-Applied"] == applied
+            *before, end = answer.json()["events"]
+            assert [event.get("translation") for event in before] == [None, None]
+            shown = await client.get(f"/v1/translations/{job_id}")
+            assert end["translation"] == shown.json()
+            assert end["status"] == "completed"
+        for prefer in ("return=minimal", "return=minimal, return=representation", ""):
+            answer = await client.get(FEED, headers={"Prefer": prefer})
+            assert "Preference-Applied" not in answer.headers
+            assert not any("translation" in e for e in answer.json()["events"])
+
+
+async def test_a_job_that_is_gone_has_no_document(
+    open_app: OpenApp, autojump_clock: MockClock
+) -> None:
+    """The event of its end is told all the same."""
+    async with open_app(workers=1) as client:
+        job_id = (await client.submit()).json()["id"]
+        await trio.sleep(20)
+        _, cursor = await follow(client)
+        before = f"{cursor.partition('.')[0]}.0"
+        await client.delete(f"/v1/translations/{job_id}")
+        headers = {"Prefer": "return=representation"}
+        answer = await client.get(FEED, params={"after": before}, headers=headers)
+        assert not any("translation" in e for e in answer.json()["events"])

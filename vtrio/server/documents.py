@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from .._job import JobProblem, JobStatus
 from .store import Instant, JobEvent, JobRecord
@@ -54,13 +54,14 @@ class JobDocument(TypedDict):
 
 
 class EventDocument(TypedDict):
-    """One change of a job's status as clients see it."""
+    """One change of a job's status as clients see it; on demand with what it led to."""
 
     cursor: str
     id: str
     status: JobStatus
     progress: float | None
     at: str
+    translation: NotRequired[JobDocument]
 
 
 def job_path(job_id: str) -> str:

@@ -7,7 +7,7 @@ which comes back as `Last-Event-ID` when a client connects again.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -22,7 +22,7 @@ from .asgi import Scope
 from .board import feed_of
 from .documents import event_document, format_cursor
 from .errors import ExpiredCursor, Unauthorized
-from .preferences import read_wait
+from .preferences import REPRESENTATION, read_wait, wants_representation
 from .requests import address_of
 from .service import JobService
 from .store import EventPage
@@ -75,7 +75,9 @@ def add_feed_routes(app: QuartTrio, service: JobService, access: Access) -> None
         async def look() -> EventPage:
             return await store.events(who.owner, after, limit)
 
-        wait = read_wait(request.headers.getlist("Prefer"))
+        prefer = request.headers.getlist("Prefer")
+        wait = read_wait(prefer)
+        applied = []
         headers = dict(documents.ABOUT_JOBS)
         if wait is None:
             page = await look()
@@ -83,9 +85,14 @@ def add_feed_routes(app: QuartTrio, service: JobService, access: Access) -> None
             page = await board.hold(
                 look, _has_events, [feed_of(who.owner)], client=who.name, seconds=wait
             )
-            headers["Preference-Applied"] = f"wait={wait}"
+            applied.append(f"wait={wait}")
         headers["Events-Cursor"] = format_cursor(store.id, page.next)
         described = _described(page, service)
+        if wants_representation(prefer):
+            applied.append(REPRESENTATION)
+            await _add_documents(described, page, service)
+        if applied:
+            headers["Preference-Applied"] = ", ".join(applied)
         return json_answer(
             {"events": described, "next": headers["Events-Cursor"]}, headers=headers
         )
@@ -163,6 +170,21 @@ def _described(page: EventPage, service: JobService) -> list[documents.EventDocu
         if event.status.is_final:
             service.metrics.told(event.job_id)
     return [event_document(event, store_id=service.store.id) for event in page.events]
+
+
+async def _add_documents(
+    described: Sequence[documents.EventDocument], page: EventPage, service: JobService
+) -> None:
+    """Put the documents of jobs that have ended beside the events that tell it."""
+    ended = [event.job_id for event in page.events if event.status.is_final]
+    if not ended:
+        return
+    owner = client().owner
+    records = {r.id: r for r in await service.get_many(ended, owner)}
+    for event in described:
+        record = records.get(event["id"])
+        if record is not None and record.status == event["status"]:
+            event["translation"] = documents.job_document(record)
 
 
 def _as_message(event: documents.EventDocument) -> bytes:

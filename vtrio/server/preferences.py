@@ -11,6 +11,8 @@ from .._job import JobStatus
 LONGEST_HOLD = 60
 """Seconds for which an answer is held at most."""
 
+REPRESENTATION = "return=representation"
+
 _WAIT = re.compile(r'wait\s*=\s*(?:"([0-9]{1,19})"|([0-9]{1,19}))', re.IGNORECASE)
 _ETAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
 _STATUSES = frozenset(JobStatus)
@@ -29,6 +31,17 @@ def read_wait(lines: Sequence[str]) -> int | None:
             if match is not None:
                 return min(int(match[1] or match[2]), LONGEST_HOLD)
     return None
+
+
+def wants_representation(lines: Sequence[str]) -> bool:
+    """Tell whether a client wants what has changed itself (RFC 7240, section 4.2)."""
+    preferences = [
+        preference.partition(";")[0].strip().lower()
+        for line in lines
+        for preference in line.split(",")
+    ]
+    told = [each for each in preferences if each.replace(" ", "").startswith("return=")]
+    return bool(told) and told[0].replace(" ", "").replace('"', "") == REPRESENTATION
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ about again. These are the hot paths of a program with tens of thousands of jobs
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from .._checks import shorten
 from .._errors import BadAnswer
@@ -75,6 +76,10 @@ def parse_changes(body: bytes) -> tuple[tuple[Change, ...], str]:
         if not job_id or not isinstance(word := event.get("status"), str):
             continue
         status, unknown_word = read_word(word)
+        job = None
+        if isinstance(whole := event.get("translation"), dict):
+            with suppress(BadAnswer):
+                job = parse_job(whole, job_id=job_id)
         changes.append(
             Change(
                 job_id=job_id,
@@ -82,6 +87,7 @@ def parse_changes(body: bytes) -> tuple[tuple[Change, ...], str]:
                 unknown_word=unknown_word,
                 progress=read_progress(event.get("progress")),
                 at=read_instant(event.get("at")),
+                job=job,
             )
         )
     return tuple(changes), following

@@ -101,7 +101,7 @@ class TranslationsSource:
             "GET",
             _FEED,
             query="" if after is None else f"after={quote(after, safe='')}",
-            headers=_preferring(wait),
+            headers=_preferring(wait, "return=representation"),
             meaning=refusal if after is None else partial(feed_refusal, cursor=after),
         )
         changes, following = reply.parse(parse_changes)
@@ -185,12 +185,13 @@ class TranslationsSource:
         return list(dict.fromkeys(job_ids))
 
 
-def _preferring(wait: float | None) -> dict[str, str]:
+def _preferring(wait: float | None, *others: str) -> dict[str, str]:
     """Ask to have the answer held for so many seconds (RFC 7240, section 4.3)."""
-    if wait is None:
-        return {}
-    check_number("wait", wait, least=0, most=86_400)
-    return {"Prefer": f"wait={math.ceil(wait)}"}
+    preferences = [*others]
+    if wait is not None:
+        check_number("wait", wait, least=0, most=86_400)
+        preferences.insert(0, f"wait={math.ceil(wait)}")
+    return {"Prefer": ", ".join(preferences)} if preferences else {}
 
 
 def _answer(reply: Reply, job_id: str) -> Answer:

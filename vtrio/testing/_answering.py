@@ -28,6 +28,7 @@ from ._requests import (
     cancels_many,
     ids_in_body,
     seen_by,
+    tells_documents,
     wait_of,
 )
 from ._scripts import Drawn, JobScript, Script
@@ -149,14 +150,15 @@ class Answering:
         if fault is not None and fault.of_results_only and record is not None:
             record.renew_links()
         question: Question | Reply | None = None
-        manner = _wire.Manner(now=exchange.at, hint=self._hint)
+        whole = self._can.documents and tells_documents(exchange)
+        manner = _wire.Manner(now=exchange.at, hint=self._hint, whole=whole)
         if fault is None or fault.spoils_the_answer:
             question = self._question(exchange)
             wait = self._wait(exchange)
             if not (wait is None or question is None or isinstance(question, Reply)):
                 fault = await self._hold(exchange, question, wait) or fault
                 now = self._instants.now()
-                manner = _wire.Manner(now=now, hint=self._hint, wait=wait)
+                manner = replace(manner, now=now, wait=wait)
         right = partial(
             self._right,
             exchange,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -145,15 +146,17 @@ class Feed:
         for number, event in enumerate(events, after + 1):
             if heard:
                 event.record.heard(event.place)
-            members.append(
-                {
-                    "cursor": self.cursor(number),
-                    "id": event.record.id,
-                    "status": word or event.word,
-                    "progress": event.progress,
-                    "at": _wire.instant_at(event.at),
-                }
-            )
+            told = {
+                "cursor": self.cursor(number),
+                "id": event.record.id,
+                "status": word or event.word,
+                "progress": event.progress,
+                "at": _wire.instant_at(event.at),
+            }
+            if manner.whole and _wire.is_final(word or event.word):
+                document = event.record.listed(manner.now, word=word)
+                told["translation"] = json.loads(document)
+            members.append(told)
         following = self.cursor(after + len(events))
         return _wire.about_jobs(
             _wire.dump({"events": members, "next": following}),

@@ -10,7 +10,7 @@ from functools import cached_property
 from urllib.parse import parse_qs, unquote
 
 from .._checks import check_count, shorten
-from ..server.preferences import Seen, read_seen, read_wait
+from ..server.preferences import Seen, read_seen, read_wait, wants_representation
 from . import _wire
 from ._feed import MOST_EVENTS
 from ._replies import Reply
@@ -38,6 +38,7 @@ class Abilities:
     lists: bool = True
     holds: bool = True
     feed: bool = True
+    documents: bool = False
     most_ids: int = 200
 
     def __post_init__(self) -> None:
@@ -190,6 +191,12 @@ def ids_in_body(exchange: Exchange, most: int) -> list[str]:
 def wait_of(exchange: Exchange) -> int | None:
     """Return for how many seconds a client wants its answer held; None if not at all."""
     return read_wait([exchange.headers.get("prefer", "")])
+
+
+def tells_documents(exchange: Exchange) -> bool:
+    """Tell whether a client of the feed wants the documents of jobs that have ended."""
+    preferences = [exchange.headers.get("prefer", "")]
+    return exchange.kind is Kind.FEED and wants_representation(preferences)
 
 
 def seen_by(exchange: Exchange) -> Seen | None:

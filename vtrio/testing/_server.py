@@ -55,6 +55,8 @@ class ScriptedServer:
         lists: whether it tells of many jobs in one request, and cancels them in one.
         holds: whether it holds an answer back as long as a client wants (`Prefer`).
         feed: whether it tells all changes after a cursor.
+        feed_documents: whether the changes that tell of an end hold the job's document,
+            for clients that prefer it (`return=representation`), as `vtrio serve` does.
         max_ids: how many jobs one request may name.
         keep_events: how many changes it keeps, the latest ones; None for all.
         record: keep the requests; without that they are but counted, by which a run of
@@ -76,6 +78,7 @@ class ScriptedServer:
         lists: bool = True,
         holds: bool = True,
         feed: bool = True,
+        feed_documents: bool = False,
         max_ids: int = 200,
         keep_events: int | None = None,
         record: bool = True,
@@ -96,7 +99,13 @@ class ScriptedServer:
         self._clients: dict[str, Any] = {}
         self._answering = Answering(
             self._instants,
-            Abilities(lists=lists, holds=holds, feed=feed, most_ids=max_ids),
+            Abilities(
+                lists=lists,
+                holds=holds,
+                feed=feed,
+                documents=feed_documents,
+                most_ids=max_ids,
+            ),
             places=Places(status_path),
             api_key=api_key,
             hint=retry_after,

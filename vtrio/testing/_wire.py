@@ -66,21 +66,26 @@ class Manner:
         hint: whole seconds to ask to wait, where a job still runs.
         cursor: that of the feed, read before the jobs are.
         wait: for how many seconds at most it was held; None where it was not.
+        whole: whether the feed tells the documents of jobs that have ended.
     """
 
     now: float
     hint: int | None = None
     cursor: str | None = None
     wait: int | None = None
+    whole: bool = False
 
     def headers(self, *, runs: bool) -> dict[str, str]:
         """Return its headers; `runs` tells whether a job still does."""
         headers = {}
         if self.cursor is not None:
             headers["events-cursor"] = self.cursor
-        if self.wait is not None:
-            headers["preference-applied"] = f"wait={self.wait}"
-        elif runs and self.hint is not None:
+        applied = [] if self.wait is None else [f"wait={self.wait}"]
+        if self.whole:
+            applied.append("return=representation")
+        if applied:
+            headers["preference-applied"] = ", ".join(applied)
+        if self.wait is None and runs and self.hint is not None:
             headers["retry-after"] = str(self.hint)
         return headers
 

@@ -70,7 +70,9 @@ def schemas(limits: Limits) -> Node:
                 "status": {"enum": STATUSES},
                 "progress": _fraction(),
                 "at": _instant(),
-            }
+                "translation": ref("schemas", "Job"),
+            },
+            optional=["translation"],
         ),
         # What a stream is made of; the document of OpenAPI 3.1 cannot tell that it has
         # many of them.
