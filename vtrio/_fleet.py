@@ -59,6 +59,7 @@ class Fleet:
         times: how long jobs take in the queue and at work.
         budgets: what the caller allows for each; what is learned counts otherwise.
         rng: draws what is random.
+        learns: whether the schedule learns from the ends that are seen.
         spread: the part of each delay within which it is shifted at random.
         tells_changes: whether news are changes too, not outcomes alone.
         tells_stalls: whether news are stalls too; they are counted in any case.
@@ -74,6 +75,7 @@ class Fleet:
         times: PhaseTimes,
         budgets: Mapping[JobPhase, float],
         rng: random.Random,
+        learns: bool = False,
         spread: float,
         tells_changes: bool,
         tells_stalls: bool = True,
@@ -90,6 +92,7 @@ class Fleet:
         self.on_news: Callable[[], object] = int
         """Called when another wait has brought something new."""
         self._rng = rng
+        self.learns = learns
         self._spread = spread
         self._tells_changes = tells_changes
         self._tells_stalls = tells_stalls
@@ -326,6 +329,24 @@ class Fleet:
                 interval = entry.session.interval(now=now, roll=0.5)
                 at = now + roll * max(0.0, interval - spent)
             self._push(entry, at, now)
+
+    def plan_anew(self, now: float) -> Iterator[None]:
+        """Have those asked about sooner of whom the schedule has learned better.
+
+        Jobs that began together were all planned while nothing was known.
+        """
+        for entry in list(self.entries.values()):
+            yield
+            if entry.is_over or entry.in_flight or entry.is_exact:
+                continue
+            if self.is_told_of(entry) or entry.looked_at < 0:
+                continue
+            session, roll = entry.session, self._rng.random()
+            at = entry.looked_at + session.interval(now=entry.looked_at, roll=roll)
+            if at <= now:
+                at = now + roll * session.interval(now=now, roll=0.5)
+            if at < entry.due_at:
+                self._push(entry, at, now)
 
     def _may_be_put_off(self, entry: Entry, now: float) -> bool:
         return (

@@ -455,6 +455,7 @@ class WaitsForMany:
             times=self._times.setdefault(terms.key, PhaseTimes()),
             budgets=terms.budgets,
             rng=self._rng,
+            learns=isinstance(schedule, Learned),
             spread=0.0 if isinstance(schedule, Learned) else SPREAD,
             tells_changes=manner.tells_changes,
             tells_stalls=manner.tells_stalls,

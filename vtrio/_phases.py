@@ -18,6 +18,11 @@ class InPhase(Protocol):
 
 _T = TypeVar("_T", bound=InPhase)
 
+# The share of the jobs that are known which may be late at once by a learned budget, and
+# after which part of that budget it is looked again.
+_FEW = 0.02
+_FEW_TIMES = 0.1
+
 
 class Phases(Generic[_T]):
     """Finds those that have not changed for longer than their budget, each once.
@@ -31,6 +36,8 @@ class Phases(Generic[_T]):
         self._times = times
         self._budgets = budgets
         self._waiting = {phase: _Waiting[_T]() for phase in JobPhase}
+        # When to look again, where too many were late.
+        self._quiet_until: dict[JobPhase, float] = {}
 
     def enter(self, entry: _T, phase: JobPhase, since: float) -> None:
         """Take in where a job is; nothing changes if that was known."""
@@ -46,14 +53,24 @@ class Phases(Generic[_T]):
         entry.phase = None
 
     def overdue(self, now: float) -> Iterator[tuple[_T, JobPhase, float]]:
-        """Yield whoever has stalled, in which phase, and its budget."""
+        """Yield whoever has stalled, in which phase, and its budget.
+
+        Of jobs that began together the short ones end first, and what they teach is no
+        budget for the long ones: what more than a few do is no stall.
+        """
         for phase, waiting in self._waiting.items():
             budget = self._budget(phase)
-            while budget is not None and (oldest := waiting.oldest()) is not None:
-                if oldest.since + budget > now:
-                    break
-                waiting.remove(oldest)
-                yield oldest, phase, budget
+            if budget is None or self._quiet_until.get(phase, now) > now:
+                continue
+            most: float = float("inf")
+            if phase not in self._budgets:
+                most = max(1.0, _FEW * (self._times.known(phase) + len(waiting)))
+            late = waiting.take_until(now - budget, most)
+            if late is None:
+                self._quiet_until[phase] = now + max(1.0, _FEW_TIMES * budget)
+                continue
+            for entry in late:
+                yield entry, phase, budget
 
     def look_at(self) -> float:
         """Return the instant at which the next one will have stalled."""
@@ -61,7 +78,8 @@ class Phases(Generic[_T]):
         for phase, waiting in self._waiting.items():
             budget, oldest = self._budget(phase), waiting.oldest()
             if budget is not None and oldest is not None:
-                look_at = min(look_at, oldest.since + budget)
+                at = max(oldest.since + budget, self._quiet_until.get(phase, 0.0))
+                look_at = min(look_at, at)
         return look_at
 
     def _budget(self, phase: JobPhase) -> float | None:
@@ -85,12 +103,30 @@ class _Waiting(Generic[_T]):
             self._newest = entry.since
             self._in_order[entry] = None
             return
-        self._numbers += 1
-        self._others[entry] = self._numbers
-        heapq.heappush(self._heap, (entry.since, self._numbers, entry))
+        self._put_back(entry)
         if len(self._heap) > 2 * len(self._others) + 100:
             self._heap = [p for p in self._heap if self._others.get(p[2]) == p[1]]
             heapq.heapify(self._heap)
+
+    def __len__(self) -> int:
+        return len(self._in_order) + len(self._others)
+
+    def take_until(self, since: float, most: float) -> list[_T] | None:
+        """Take out whoever began until an instant; None if there are more than so many."""
+        late: list[_T] = []
+        while (oldest := self.oldest()) is not None and oldest.since <= since:
+            self.remove(oldest)
+            late.append(oldest)
+            if len(late) > most:
+                for entry in late:
+                    self._put_back(entry)
+                return None
+        return late
+
+    def _put_back(self, entry: _T) -> None:
+        self._numbers += 1
+        self._others[entry] = self._numbers
+        heapq.heappush(self._heap, (entry.since, self._numbers, entry))
 
     def remove(self, entry: _T) -> None:
         self._in_order.pop(entry, None)

@@ -8,7 +8,7 @@ Nothing is reported before there is enough to judge by.
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,6 +74,10 @@ class PhaseTimes:
         """Return how long a phase may take, in seconds; None if too little is known."""
         return self._times[phase].budget()
 
+    def known(self, phase: JobPhase) -> int:
+        """Return how many jobs that budget is learned from."""
+        return len(self._times[phase])
+
     def _note(
         self, phase: JobPhase, start: datetime | None, end: datetime | None
     ) -> None:
@@ -88,9 +92,12 @@ class _Times:
         self._latest: deque[float] = deque()
         self._sorted: list[float] = []
 
+    def __len__(self) -> int:
+        return len(self._sorted)
+
     def note(self, seconds: float) -> None:
         if len(self._latest) == REMEMBERED:
-            self._sorted.remove(self._latest.popleft())
+            del self._sorted[bisect_left(self._sorted, self._latest.popleft())]
         self._latest.append(seconds)
         insort(self._sorted, seconds)
 

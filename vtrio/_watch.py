@@ -117,6 +117,8 @@ class Watch:
         self._asking = 0
         self._refused_lists = 0
         self._probe_at = 0.0
+        # After so many ends those that were planned before are planned anew.
+        self._plan_anew_at = 1
         self._unanswered_since: float | None = None
         self._latest_error: str | None = None
         # How many wait for something, to whom nothing has been handed over.
@@ -351,7 +353,19 @@ class Watch:
                 # Its document cannot be read, or its id is none for a list.
                 entry.is_alone = True
                 self.fleet.put_back(entry, now)
+        await self._plan_anew(now)
         self.told()
+
+    async def _plan_anew(self, now: float) -> None:
+        """Have the schedule plan again when it has seen so many more ends."""
+        fleet = self.fleet
+        ends = fleet.completed_jobs + fleet.failed_jobs
+        if not fleet.learns or ends < self._plan_anew_at:
+            return
+        self._plan_anew_at = 4 * ends
+        for number, _ in enumerate(fleet.plan_anew(now), 1):
+            if number % 500 == 0:
+                await trio.lowlevel.checkpoint()
 
     def told(self) -> None:
         """Take in that something new may lie there, or be due."""
