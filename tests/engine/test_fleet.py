@@ -382,3 +382,33 @@ async def test_a_heap_does_not_grow_with_what_is_over(
     assert "running" in repr(entry)
     fleet.abandon()
     assert repr(entry)
+
+
+async def test_who_was_planned_before_more_was_known_is_planned_anew(
+    autojump_clock: MockClock,
+) -> None:
+    """From when each was looked at; never later than it was planned."""
+    fleet = make_fleet()
+    for job_id in ("a", "b"):
+        fleet.add(job_id)
+    for entry in fleet.take_due(0.0, 2):
+        answered(fleet, entry, "running")
+    assert fleet.next_due() == INTERVAL
+    await trio.sleep(2)
+    for entry in fleet.entries.values():
+        entry.session._schedule = Fixed(6)
+    for _ in fleet.plan_anew(trio.current_time()):
+        pass
+    assert fleet.next_due() == 6
+    for entry in fleet.entries.values():
+        entry.session._schedule = Fixed(60)
+    for _ in fleet.plan_anew(trio.current_time()):
+        pass
+    assert fleet.next_due() == 6
+    for entry in fleet.entries.values():
+        entry.session._schedule = Fixed(1)
+    for _ in fleet.plan_anew(trio.current_time()):
+        pass
+    assert fleet.next_due() == 2.5
+    await trio.sleep(0.5)
+    assert take(fleet) == ["a", "b"]

@@ -207,28 +207,25 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(
-    ("schedule", "how", "at"),
+    ("schedule", "how", "at", "latency"),
     [
-        ("exponential", "silent", 40),
-        ("learned", "refuses", 100),
-        ("learned", "silent", 100),
-        ("fixed", "busy", 40),
+        ("exponential", "silent", 40, 0.003),
         *(
             pytest.param(*case, marks=slow)
             for case in [
-                ("exponential", "busy", 40),
-                ("fixed", "refuses", 40),
-                ("fixed", "broken", 40),
-                ("fixed", "silent", 41.3),
-                ("exponential", "refuses", 62),
-                ("capped", "refuses", 40),
-                ("learned", "busy", 100),
-                ("learned", "broken", 80),
+                ("exponential", "busy", 40, 0.003),
+                ("exponential", "refuses", 62, 0.03),
+                ("capped", "refuses", 40, 0.003),
+                ("fixed", "busy", 40, 0.003),
+                ("fixed", "broken", 40, 0.03),
+                ("fixed", "silent", 41.3, 0.003),
+                ("learned", "refuses", 100, 0.003),
+                ("learned", "silent", 100, 0.003),
+                ("learned", "busy", 100, 0.03),
             ]
         ),
     ],
 )
-@pytest.mark.parametrize("latency", [0.003, pytest.param(0.03, marks=slow)])
 def test_an_outage_costs_no_wait_and_ends_without_a_herd(
     schedule: str, how: str, at: float, latency: float
 ) -> None:

@@ -100,7 +100,9 @@ async def test_the_bodys_clean_up_comes_before_the_end_of_the_background(
 
 
 @pytest.mark.parametrize(("kind", "jobs"), [("as_completed", 24), ("watch", 8)])
-@pytest.mark.parametrize("transport", ["auto", "single"])
+@pytest.mark.parametrize(
+    "transport", ["auto", pytest.param("single", marks=pytest.mark.slow)]
+)
 async def test_a_block_can_be_cancelled_at_every_step(
     autojump_clock: MockClock, transport: Any, kind: str, jobs: int
 ) -> None:
@@ -180,7 +182,10 @@ class CancelAtEvent(trio.abc.Instrument):
             self._scope.cancel("somewhere")
 
 
-@pytest.mark.parametrize("transport", ["auto", "batch", "single"])
+@pytest.mark.parametrize(
+    "transport",
+    ["auto", *(pytest.param(t, marks=pytest.mark.slow) for t in ("batch", "single"))],
+)
 async def test_whatever_runs_when_it_is_cancelled_no_outcome_is_lost(
     autojump_clock: MockClock, transport: Any
 ) -> None:

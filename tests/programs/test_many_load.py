@@ -47,6 +47,7 @@ def polls(server: ScriptedServer, since: float, until: float) -> list[Exchange]:
     return [e for e in server.exchanges if since <= e.at < until]
 
 
+@pytest.mark.slow
 async def test_a_server_that_refuses_is_asked_what_it_allows(
     autojump_clock: MockClock,
 ) -> None:
@@ -86,7 +87,11 @@ async def test_an_outage_costs_no_wait_and_no_more_requests(
     check_spread(server, OUT_AT + LASTING)
 
 
-@pytest.mark.parametrize("schedule", [Fixed(5), Learned()], ids=["fixed", "learned"])
+@pytest.mark.parametrize(
+    "schedule",
+    [Fixed(5), pytest.param(Learned(), marks=pytest.mark.slow)],
+    ids=["fixed", "learned"],
+)
 async def test_an_outage_of_a_server_with_a_feed(
     autojump_clock: MockClock, schedule: Schedule
 ) -> None:

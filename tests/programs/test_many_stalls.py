@@ -189,3 +189,25 @@ async def test_the_end_that_makes_them_enough_lets_others_be_found(
     assert (name, phase, at) == ("slow", "run", seconds)
     assert at == 49 * 1.5  # the longest, and half as much again
     server.check()
+
+
+async def test_what_many_do_is_no_stall(autojump_clock: MockClock) -> None:
+    """Of jobs that began together the short ones end first, and prove nothing."""
+    server = ScriptedServer()
+    ids = [
+        server.add(
+            job(
+                "pending",
+                after(1, "running"),
+                after((21 if number % 2 else 301) + number % 7 * 0.3, "completed"),
+            )
+        ).id
+        for number in range(400)
+    ]
+    stuck = server.add(job("pending", after(1, "running"), after(5000, "error"))).id
+    with Invariants(server):
+        async with server.client() as client:
+            seen = await stalls_of(client, [*ids, stuck])
+    assert [job_id for _, job_id, _, _ in seen] == [stuck]
+    ((at, *_),) = seen
+    assert 302.8 < at < 1000
