@@ -16,7 +16,7 @@ from ._errors import (
     Unreachable,
 )
 from ._ladder import FIRST_HOLD, GRACE, Rung, is_absent
-from ._source import Answers, Changes, FeedSource
+from ._source import Answers, Changes
 
 if TYPE_CHECKING:
     from ._watch import Watch
@@ -131,12 +131,14 @@ class Listener:
             rest = ladder.rests_until(Rung.FEED) - now
             hold = min(hold, max(1.0, rest))
         asked_at, before = trio.current_time(), self.cursor
+        entries: list[Entry] = []
         error: RemoteError | None = None
         try:
             async with watch.governor.turn(asked_at, held=True):
                 asked_at = trio.current_time()
                 watch.requests += 1
-                entries = list(watch.fleet.entries.values())
+                if rung is Rung.HELD:
+                    entries = list(watch.fleet.entries.values())
                 with trio.move_on_after(hold + GRACE) as patience:
                     answer = await self._request(rung, hold)
                 if patience.cancelled_caught:
@@ -171,11 +173,7 @@ class Listener:
         if rung is Rung.HELD:
             ids = list(watch.fleet.entries)
             return await watch.many.status_of_many(ids, wait=hold)
-        if isinstance(watch.source, FeedSource):
-            return await watch.source.changes(self.cursor, wait=hold)
-        raise TypeError(
-            f"{watch.source!r} declares change_feed, and has no method `changes`"
-        )
+        return await watch.feed.changes(self.cursor, wait=hold)
 
     async def _take_in(
         self, answer: Answers | Changes, entries: list[Entry], asked_at: float

@@ -11,6 +11,7 @@ import copy
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import trio
 
@@ -31,7 +32,7 @@ from ._ladder import Ladder, Rung, is_absent
 from ._lines import Line
 from ._listening import Listener
 from ._outcomes import FleetStatistics, JobUpdate
-from ._source import Answers, ManySource, StatusSource
+from ._source import Answers, FeedSource, ManySource, StatusSource
 from ._watching import polls
 
 # Requests for many at once that may be under way: they are long, and the server's.
@@ -307,13 +308,22 @@ class Watch:
             return await self.many.status_of_many(ids)
         raise RequestTimedOut(f"the {rung} brought no answer within {limit:g} s")
 
-    @property
+    @cached_property
     def many(self) -> ManySource:
         """The source, of which many can be asked."""
         if isinstance(self.source, ManySource):
             return self.source
         raise TypeError(
             f"{self.source!r} declares status_of_many, and has no such method"
+        )
+
+    @cached_property
+    def feed(self) -> FeedSource:
+        """The source, which tells of changes."""
+        if isinstance(self.source, FeedSource):
+            return self.source
+        raise TypeError(
+            f"{self.source!r} declares change_feed, and has no method `changes`"
         )
 
     async def take_in(
