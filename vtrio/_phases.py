@@ -65,7 +65,7 @@ class Phases(Generic[_T]):
             most: float = float("inf")
             if phase not in self._budgets:
                 most = max(1.0, _FEW * (self._times.known(phase) + len(waiting)))
-            late = waiting.take_until(now - budget, most)
+            late = waiting.take_late(now, budget, most)
             if late is None:
                 self._quiet_until[phase] = now + max(1.0, _FEW_TIMES * budget)
                 continue
@@ -111,10 +111,11 @@ class _Waiting(Generic[_T]):
     def __len__(self) -> int:
         return len(self._in_order) + len(self._others)
 
-    def take_until(self, since: float, most: float) -> list[_T] | None:
-        """Take out whoever began until an instant; None if there are more than so many."""
+    def take_late(self, now: float, budget: float, most: float) -> list[_T] | None:
+        """Take out whoever is over a budget; None if there are more than so many."""
         late: list[_T] = []
-        while (oldest := self.oldest()) is not None and oldest.since <= since:
+        # Compared as in `look_at`: rounded otherwise, it would be looked for ever.
+        while (oldest := self.oldest()) is not None and oldest.since + budget <= now:
             self.remove(oldest)
             late.append(oldest)
             if len(late) > most:

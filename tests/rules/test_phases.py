@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -88,3 +89,16 @@ def test_in_whatever_order_they_come_the_oldest_is_first() -> None:
             phases.enter(entry, QUEUE, rng.random())
     waiting = phases._waiting[QUEUE]
     assert len(waiting._heap) <= 2 * 200 + 100
+
+
+def test_whoever_is_looked_at_in_time_is_found() -> None:
+    """At the very instant, however its parts are rounded: or it is looked for ever."""
+    rng = random.Random(7)
+    for _ in range(2000):
+        since, budget = rng.uniform(0, 1e4), rng.uniform(0.1, 1e4)
+        phases = make(run=budget)
+        wait = Entry("late")
+        phases.enter(wait, RUN, since)
+        now = phases.look_at()
+        assert [found for found, _, _ in phases.overdue(now)] == [wait]
+        assert phases.look_at() == math.inf
