@@ -102,7 +102,8 @@ async def test_a_list_is_one_request(
     for answer in told.answers:
         assert answer.cursor == CURSOR
         assert (answer.age, answer.ended_ago, answer.run_time) == (None, None, None)
-        assert (answer.hint, answer.size) == (None, 0)
+        assert answer.size == 0
+    assert [answer.hint for answer in told.answers] == [None, 4.0]
 
 
 @pytest.mark.parametrize("ids", [[], "j1", [str(n) for n in range(201)]])
@@ -273,3 +274,17 @@ async def test_what_most_jobs_share_is_kept_once(
     assert first.job.stage is second.job.stage
     assert first.job.target_language is second.job.target_language
     assert first.cursor is second.cursor
+
+
+async def test_the_pause_that_a_list_asks_for_is_for_all_that_run(
+    source: TranslationsSource, vtrio_server: ScriptedServer, autojump_clock: MockClock
+) -> None:
+    """Whoever is over asks for none."""
+    told = [{"id": "j1", "status": "running"}, {"id": "j2", "status": "completed"}]
+    answer = respond(
+        json={"translations": told, "missing": []}, headers={"retry-after": "7"}
+    )
+    vtrio_server.route(answer)
+    answers = await source.status_of_many(["j1", "j2"])
+    assert answers.hint == 7
+    assert [answer.hint for answer in answers.answers] == [7, None]

@@ -79,7 +79,9 @@ async def test_an_iteration_may_be_given_up_and_taken_up_again(
 # --- back-pressure -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(
+    "transport", ["auto", "batch", pytest.param("single", marks=pytest.mark.slow)]
+)
 async def test_while_nobody_takes_anything_nothing_more_is_asked(
     autojump_clock: MockClock, transport: Any
 ) -> None:

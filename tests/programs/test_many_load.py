@@ -16,7 +16,6 @@ from vtrio.testing import (
     ScriptedServer,
     after,
     busy,
-    hang,
     job,
     refused,
 )
@@ -67,7 +66,7 @@ async def test_a_server_that_refuses_is_asked_what_it_allows(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [refused(), busy(), hang()], ids=repr)
+@pytest.mark.parametrize("fault", [refused(), busy()], ids=repr)
 async def test_an_outage_costs_no_wait_and_no_more_requests(
     autojump_clock: MockClock, fault: Fault
 ) -> None:

@@ -28,7 +28,11 @@ _MOST_MEMBERS = 40_000
 
 
 def parse_answers(
-    body: bytes, asked: Iterable[str], *, cursor: str | None
+    body: bytes,
+    asked: Iterable[str],
+    *,
+    cursor: str | None,
+    hint: float | None = None,
 ) -> tuple[tuple[Answer, ...], tuple[str, ...]]:
     """Read job documents: answers about those asked for, and the ids that are unknown.
 
@@ -49,7 +53,9 @@ def parse_answers(
         except BadAnswer:
             continue
         del left[job_id]
-        answers.append(Answer(job=job, cursor=cursor))
+        # The pause that the server asks for is for the list: nobody is asked sooner.
+        pause = None if job.is_final else hint
+        answers.append(Answer(job=job, cursor=cursor, hint=pause))
     unknown = document.get("missing")
     missing = [
         left.pop(job_id)

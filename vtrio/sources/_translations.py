@@ -216,7 +216,8 @@ def _about(job: Job, reply: Reply) -> Answer:
 
 def _answers(reply: Reply, ids: Sequence[str]) -> Answers:
     cursor = reply.cursor
-    answers, missing = reply.parse(partial(parse_answers, asked=ids, cursor=cursor))
+    parse = partial(parse_answers, asked=ids, cursor=cursor, hint=reply.hint)
+    answers, missing = reply.parse(parse)
     return Answers(
         answers=answers,
         missing=missing,
