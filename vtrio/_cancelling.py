@@ -64,7 +64,8 @@ async def _cancel_some(
     done: set[str],
 ) -> None:
     try:
-        answers = await source.cancel_many(job_ids)
+        async with limiter:
+            answers = await source.cancel_many(job_ids)
     except RemoteError as error:
         if not is_absent(error):
             _log.warning("cancel-failed jobs=%d error=%s", len(job_ids), error)

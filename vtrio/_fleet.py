@@ -27,7 +27,7 @@ from ._outcomes import JobUpdate, Outcome
 from ._phases import Phases
 from ._poller import warn_of_unknown_words
 from ._receipt import DelayReason
-from ._session import Ask, Deliver, Instruction, Session, Stop
+from ._session import LONGEST_HINT, Ask, Deliver, Instruction, Session, Stop
 from ._source import Answer, Change
 from ._stalls import JobPhase, PhaseTimes, Stall
 from ._watching import wait_began, wait_ended
@@ -131,6 +131,9 @@ class Fleet:
             self._numbers += 1
             place = (session.deadline, self._numbers, entry)
             heapq.heappush(self._deadlines, place)
+            if len(self._deadlines) > 2 * len(self.entries) + 1000:
+                self._deadlines = [p for p in self._deadlines if not p[2].is_over]
+                heapq.heapify(self._deadlines)
         last = session.last
         if last is not None:
             entry.word = last.word
@@ -285,11 +288,11 @@ class Fleet:
                 left.append(entry)
         return left
 
-    def put_back(self, entry: Entry, now: float) -> None:
-        """Have a job asked about at once: what was asked brought nothing about it."""
+    def put_back(self, entry: Entry, now: float, *, after: float = 0.0) -> None:
+        """Have a job asked about again: what was asked brought nothing about it."""
         entry.in_flight = False
         if not entry.is_over:
-            self._push(entry, now, now)
+            self._push(entry, now + after, now)
 
     def put_all_back(
         self, entries: Sequence[Entry], error: RemoteError, now: float
@@ -298,7 +301,7 @@ class Fleet:
         for entry in entries:
             if not entry.is_over:
                 entry.session.missed(error)
-            self.put_back(entry, now)
+            self.put_back(entry, now, after=min(error.hint or 0.0, LONGEST_HINT))
 
     def is_told_of(self, entry: Entry) -> bool:
         """Tell whether a job's changes are being told."""
@@ -321,14 +324,17 @@ class Fleet:
         """
         for entry in list(self.entries.values()):
             yield
-            if entry.is_over or entry.in_flight or entry.is_exact:
+            if entry.is_over or entry.in_flight:
+                continue
+            # Of who was put off up to its deadline the schedule wanted to know sooner.
+            if entry.is_exact and entry.planned_at >= entry.due_at:
                 continue
             at = entry.planned_at
             if at <= now:
                 roll = self._rng.random()
                 interval = entry.session.interval(now=now, roll=0.5)
                 at = now + roll * max(0.0, interval - spent)
-            self._push(entry, at, now)
+            self._push_in_time(entry, at, now)
 
     def plan_anew(self, now: float) -> Iterator[None]:
         """Have those asked about sooner of whom the schedule has learned better.
@@ -552,8 +558,11 @@ class Fleet:
         """Take in where a job stands that has not ended."""
         if job.word == entry.word:
             return
-        entry.word = job.word
-        self._enter_phase(entry, trio.current_time())
+        is_first, entry.word = entry.word is None, job.word
+        since = trio.current_time()
+        if is_first and job.status is JobStatus.PENDING:
+            since -= entry.session.age(now=since) or 0.0
+        self._enter_phase(entry, since)
         if self._tells_changes:
             self.news.append(JobUpdate(job_id=entry.session.job_id, job=job))
 

@@ -96,6 +96,10 @@ class Ladder:
         if waited:
             self._hold[rung] = min(2 * self.hold(rung), LONGEST_HOLD)
 
+    def left(self, rung: Rung) -> None:
+        """Take in that a listening rung is not listened on any more, for now."""
+        self._proven.discard(rung)
+
     def failed(self, rung: Rung, *, now: float, absent: bool = False) -> None:
         """Take in a failure; `absent` if the server has no such rung."""
         self._proven.discard(rung)

@@ -62,6 +62,11 @@ class Listener:
         """Listen on the best rung that works, for as long as nobody cancels it."""
         while True:
             rung, look_at = self._choose(trio.current_time())
+            if rung is not Rung.HELD and self._watch.ladder.is_proven(Rung.HELD):
+                # There may be more jobs now than a list can hold.
+                self._watch.ladder.left(Rung.HELD)
+                if rung is None:
+                    await self._step_down()
             if rung is None:
                 await self.bell.heard(look_at)
                 continue
@@ -134,11 +139,15 @@ class Listener:
         entries: list[Entry] = []
         error: RemoteError | None = None
         try:
-            async with watch.governor.turn(asked_at, held=True):
+            async with watch.governor.turn(asked_at, held=True) as turn:
                 asked_at = trio.current_time()
-                watch.requests += 1
                 if rung is Rung.HELD:
+                    # Jobs may have come and gone while it waited for its turn.
                     entries = list(watch.fleet.entries.values())
+                    if not 0 < len(entries) <= watch.most_ids:
+                        turn.asks_nothing()
+                        return 0
+                watch.requests += 1
                 with trio.move_on_after(hold + GRACE) as patience:
                     answer = await self._request(rung, hold)
                 if patience.cancelled_caught:

@@ -64,7 +64,7 @@ class FleetStatistics:
         waiting: jobs that are waited for.
         completed: those that are over and well.
         failed: those whose wait ended otherwise.
-        stalled: those that were reported as stalled.
+        stalled: how often one was reported as stalled, in the queue or at work.
         requests: requests that were made for them, failed ones too.
         rung: what tells of them at this moment: `feed`, `held`, `batch` or `single`.
     """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 from types import TracebackType
+from typing import Self
 
 import trio
 
@@ -129,11 +130,15 @@ class Turns:
         else:
             self.in_flight -= 1
 
-    def leave(self, turn: Turn, error: BaseException | None) -> None:
+    def leave(
+        self, turn: Turn, error: BaseException | None, *, has_asked: bool
+    ) -> None:
         """Take in how a request ended, and let the next one go."""
         self._release(turn)
         now = trio.current_time()
         match error:
+            case None if not has_asked:
+                pass
             case RemoteError() if (
                 error.status_code in _REFUSALS or error.hint is not None
             ):
@@ -170,7 +175,10 @@ class Waiter:
 class Turn:
     """A block for one request; see `Governor.turn`."""
 
-    __slots__ = (*("_turns", "due_at", "has_left", "held", "lone", "ticket", "waiter"),)
+    __slots__ = (
+        *("_asks", "_turns", "due_at", "has_left", "held", "lone", "ticket"),
+        "waiter",
+    )
     waiter: Waiter
 
     def __init__(self, turns: Turns, due_at: float, *, held: bool, lone: bool) -> None:
@@ -180,11 +188,17 @@ class Turn:
         self.lone = lone
         self.ticket = 0
         self.has_left = False
+        self._asks = True
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         await trio.lowlevel.checkpoint_if_cancelled()
         if not self._turns.enter(self):
             await self._turns.wait_for(self)
+        return self
+
+    def asks_nothing(self) -> None:
+        """Take in that there is nothing to ask any more: nothing is learned from it."""
+        self._asks = False
 
     async def __aexit__(
         self,
@@ -192,7 +206,7 @@ class Turn:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._turns.leave(self, exc)
+        self._turns.leave(self, exc, has_asked=self._asks)
 
 
 _Waiting = tuple[float, int, Turn]

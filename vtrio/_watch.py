@@ -202,12 +202,14 @@ class Watch:
     async def run(self) -> None:
         """Wait, ask, listen and tell until it is closed."""
         try:
-            with self._send:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self.listener.listen, name="vtrio: listen")
-                    nursery.start_soon(self._tell, name="vtrio: tell")
-                    await self._ask_when_due(nursery)
-                    nursery.cancel_scope.cancel("all jobs are over")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.listener.listen, name="vtrio: listen")
+                nursery.start_soon(self._tell, name="vtrio: tell")
+                await self._ask_when_due(nursery)
+                nursery.cancel_scope.cancel("all jobs are over")
+            # Not where it fails: then the body is cancelled, and must not take what it
+            # has got for all there is.
+            self._send.close()
         finally:
             self._is_closed = True
 
@@ -264,7 +266,7 @@ class Watch:
         try:
             try:
                 lone = self.governor.lines.are_lone
-                async with self.governor.turn(due_at, lone=lone):
+                async with self.governor.turn(due_at, lone=lone) as turn:
                     asked_at = trio.current_time()
                     # Others may have begun to ask while these waited for their turn.
                     entries = self.fleet.still_to_ask(entries, asked_at)
@@ -273,6 +275,8 @@ class Watch:
                         line.begin_asking()
                     if entries:
                         outcome = await self._request(entries, rung, asked_at)
+                    else:
+                        turn.asks_nothing()
             except RemoteError as error:
                 outcome = error
             if isinstance(outcome, RemoteError):
@@ -397,7 +401,9 @@ class Watch:
         is_transient = isinstance(error, TransientError) and error.status_code != 429
         if is_transient:
             self._latest_error = str(error)
-        if rung is Rung.BATCH and (is_transient or is_absent(error)):
+        # A key that may ask about jobs may be one that may not list them.
+        no_lists = is_absent(error) or error.status_code == 403
+        if rung is Rung.BATCH and (is_transient or no_lists):
             # It is no job's fault: they are asked about at once, in another way.
             self._give_up_lists(error, entries, now)
             self.fleet.put_all_back(entries, error, now)
@@ -407,7 +413,7 @@ class Watch:
             for entry in entries:
                 if not entry.is_over:
                     entry.line.miss(error, asked_at=asked_at, now=now)
-        if _is_of_the_key(error, rung):
+        if isinstance(error, Unauthorized) and error.status_code == 401:
             entries = list(self.fleet.entries.values())
         for entry in entries:
             if not entry.is_over:
@@ -429,7 +435,8 @@ class Watch:
             self.most_ids = self.source.capabilities.most_ids
             return
         self._refused_lists = 0
-        self.ladder.failed(Rung.BATCH, now=now, absent=is_absent(error))
+        absent = is_absent(error) or error.status_code == 403
+        self.ladder.failed(Rung.BATCH, now=now, absent=absent)
 
     def _fail(
         self, entry: Entry, error: RemoteError, asked_at: float, now: float
@@ -471,8 +478,10 @@ class Watch:
 
     def _give_up_silence(self, now: float) -> float:
         """End all waits if nothing has answered for too long; return when that would be."""
+        if not self.fleet.entries:
+            self._unanswered_since = None  # who comes later starts afresh
         limit, since = self._manner.max_silence, self._unanswered_since
-        if limit is None or since is None or not self.fleet.entries:
+        if limit is None or since is None:
             return float("inf")
         if since + limit <= now:
             self.fleet.end_all(silence=limit, error=self._latest_error, now=now)
@@ -492,10 +501,11 @@ class Watch:
         news = self.fleet.news
         while not self._is_closed:
             while news:
-                had_room = self.has_room
                 await self._hand_over(news[0])
+                # Looked at afterwards: more may have come while nobody took this.
+                was_full = not self.has_room
                 news.popleft()
-                if not had_room and self.has_room:
+                if was_full and self.has_room:
                     self.due.ring()
                     self.listener.bell.ring()
             if self.is_done and self._wanted:
@@ -519,13 +529,6 @@ class Watch:
         except trio.WouldBlock:
             await self._send.send(update)
         self._wanted -= 1
-
-
-def _is_of_the_key(error: RemoteError, rung: Rung) -> bool:
-    """Tell whether an error is no job's, and so the end of all waits."""
-    # A key that may ask about some jobs may be refused others (403), one by one.
-    is_of_all = rung is Rung.BATCH or error.status_code == 401
-    return isinstance(error, Unauthorized) and is_of_all
 
 
 def _unknown(job_id: str) -> JobNotFound:

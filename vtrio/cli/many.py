@@ -245,10 +245,19 @@ class WaitForMany(_Many):
             ):
                 turns = trio.Semaphore(DOWNLOADS_AT_ONCE)
                 async for outcome in self._outcomes:
+                    self._note_taken(outcome)
                     # Taken here, so that there are no more tasks than turns.
                     await turns.acquire()
                     nursery.start_soon(self._see, client, drawing, outcome, turns)
         return self.worst
+
+    def _note_taken(self, outcome: Outcome) -> None:
+        """Take in that the block tells no more of a job, whatever comes of it here."""
+        job_id = outcome.job_id
+        if not isinstance(outcome.exception, GaveUp):
+            self._open.discard(job_id)
+        if outcome.exception is None and self._outputs.get(job_id) is not None:
+            self._unfetched.add(job_id)
 
     async def _see(
         self,
@@ -261,10 +270,7 @@ class WaitForMany(_Many):
         job_id, name = outcome.job_id, self._name(outcome.job_id)
         output = self._outputs.get(job_id)
         error: Exception | None = outcome.exception
-        if error is None:
-            self._open.discard(job_id)
         if error is None and output is not None:
-            self._unfetched.add(job_id)
             try:
                 await fetch(client, drawing, outcome.result(), output, name=name)
             except BrokenPipeError:
