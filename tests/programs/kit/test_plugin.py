@@ -13,6 +13,11 @@ import pytest
 
 import vtrio.testing
 
+# All of it is loaded now: what the first pytest in here would load, the second would
+# load again, beside what has kept something of the first.
+for _name in vtrio.testing.__all__:
+    getattr(vtrio.testing, _name)
+
 RunTests = Callable[[str], pytest.RunResult]
 
 pytest_plugins = ["pytester"]
