@@ -401,7 +401,7 @@ class WaitsForMany:
                 running = block._end()  # noqa: SLF001
                 fleet.abandon()
                 if terms.on_exit == "cancel" and running:
-                    await cancel_all(
+                    await cancel_all(  # noqa: ASYNC102 - shielded, bounded in there
                         self._connections.translations,
                         running,
                         at_once=self._governor.max_in_flight,
