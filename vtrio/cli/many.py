@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +47,7 @@ def run_resume(options: argparse.Namespace) -> int:
     return run_trio(wait.run)
 
 
-class _Many:
+class _Many(ABC):
     """What the commands for many jobs share: showing, and leaving what is left."""
 
     def __init__(
@@ -59,9 +60,9 @@ class _Many:
         folder = Path() if options.into is None else Path(options.into)
         self._left = Left(folder, file=file, history=options.history)
 
+    @abstractmethod
     def _token(self) -> WaitToken | None:
         """Return what is left at this moment; None if nothing was begun."""
-        raise NotImplementedError
 
     def _failed(
         self, drawing: CrowdDrawing, error: Exception, job_id: str, name: str
