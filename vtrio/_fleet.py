@@ -129,8 +129,7 @@ class Fleet:
         wait_began(session)
         if session.deadline < float("inf"):
             self._numbers += 1
-            place = (session.deadline, self._numbers, entry)
-            heapq.heappush(self._deadlines, place)
+            heapq.heappush(self._deadlines, (session.deadline, self._numbers, entry))
             if len(self._deadlines) > 2 * len(self.entries) + 1000:
                 self._deadlines = [p for p in self._deadlines if not p[2].is_over]
                 heapq.heapify(self._deadlines)
