@@ -66,9 +66,11 @@ class Stream:
             return None
         return bytes(message["body"])
 
-    async def events(self) -> list[dict[str, Any]]:
+    async def events(self, *, skip_comments: bool = False) -> list[dict[str, Any]]:
         """Return the events in the next piece, whose ids are their cursors."""
         piece = await self.piece()
+        while skip_comments and piece == COMMENT:
+            piece = await self.piece()
         assert piece is not None
         *blocks, end = piece.decode().split("\n\n")
         assert end == ""
@@ -110,11 +112,60 @@ async def test_a_stream_begins_at_once_and_lives_by_comments(
         await client.submit()
         assert [event["status"] for event in await stream.events()] == ["pending"]
         assert [event["status"] for event in await stream.events()] == ["running"]
-        assert trio.current_time() == 31
+        assert trio.current_time() == 31 + 0.02 + 0.001
         assert [event["status"] for event in await stream.events()] == ["completed"]
         assert trio.current_time() == 41
         assert await stream.piece() == COMMENT
         assert trio.current_time() == 56
+
+
+async def test_a_client_may_prefer_comments_more_often(
+    open_app: OpenApp, autojump_clock: MockClock
+) -> None:
+    """Every so many seconds, 1 at least and 15 at most."""
+    async with open_app() as client:
+        for wished, every in (("5", 5), ("0", 1), ("60", 15)):
+            began = trio.current_time()
+            async with streaming(client, {"Prefer": f"wait={wished}"}) as stream:
+                assert stream.headers["preference-applied"] == f"wait={every}"
+                for instant in (0, every, 2 * every):
+                    assert await stream.piece() == COMMENT
+                    assert trio.current_time() - began == instant
+
+
+async def test_what_comes_soon_after_a_piece_is_gathered(
+    open_app: OpenApp, autojump_clock: MockClock
+) -> None:
+    """The first change is told at once, those of the 20 ms after it together."""
+    async with open_app() as client, streaming(client) as stream:
+        assert await stream.piece() == COMMENT
+        await trio.sleep(1)
+        first = (await client.submit()).json()["id"]
+        assert [event["id"] for event in await stream.events()] == [first]
+        assert trio.current_time() == 1
+        later = {(await client.submit()).json()["id"] for _ in range(3)}
+        told = await stream.events()
+        assert {event["id"] for event in told} == {first, *later}
+        assert len(told) == 7  # the first begins to run, the others come and do so
+        assert trio.current_time() == 1.021
+
+
+async def test_a_stream_may_tell_documents_too(
+    open_app: OpenApp, autojump_clock: MockClock
+) -> None:
+    """Beside the event of an end, where the client prefers that."""
+    async with open_app() as client:
+        job_id = (await client.submit()).json()["id"]
+        wish = {"Prefer": "wait=5, return=representation"}
+        async with streaming(client, wish) as stream:
+            applied = stream.headers["preference-applied"]
+            assert applied == "wait=5, return=representation"
+            told = await stream.events()
+            while told[-1]["status"] != "completed":
+                assert all("translation" not in event for event in told)
+                told = await stream.events(skip_comments=True)
+            document = (await client.get(f"/v1/translations/{job_id}")).json()
+            assert told[-1]["translation"] == document
 
 
 async def test_a_stream_tells_what_the_feed_tells(

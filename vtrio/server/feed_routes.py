@@ -7,10 +7,12 @@ which comes back as `Last-Event-ID` when a client connects again.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self, cast
 
+import trio
 from quart import Response, request
 from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
@@ -29,9 +31,14 @@ from .store import EventPage
 
 _STREAM = "text/event-stream"
 # Seconds after which a stream with nothing to tell says that it is alive: proxies cut
-# what is silent for a minute, or for half of one.
-_HEARTBEAT = 15.0
+# what is silent for a minute, or for half of one. A client may prefer less, with `wait`.
+_HEARTBEAT = 15
 _COMMENT = b":\n\n"
+# Seconds between two pieces of a stream, and how many more for each event in the first:
+# what comes meanwhile goes together, so that many changes do not wake anybody for each.
+_GATHER = 0.02
+_GATHER_EACH = 0.001
+_LONGEST_GATHER = 0.1
 
 
 def add_feed_routes(app: QuartTrio, service: JobService, access: Access) -> None:
@@ -52,6 +59,16 @@ def add_feed_routes(app: QuartTrio, service: JobService, access: Access) -> None
             default=queries.MOST_EVENTS,
             most=queries.MOST_EVENTS,
         )
+        prefer = request.headers.getlist("Prefer")
+        applied = []
+        wait = read_wait(prefer)
+        heartbeat = _HEARTBEAT
+        if wait is not None:
+            heartbeat = max(1, min(wait, _HEARTBEAT))
+            applied.append(f"wait={heartbeat if streams else wait}")
+        whole = wants_representation(prefer)
+        if whole:
+            applied.append(REPRESENTATION)
         if streams:
             page = await store.events(who.owner, after, limit)
             facts().closing.enter_context(board.holding(who.name))
@@ -64,20 +81,29 @@ def add_feed_routes(app: QuartTrio, service: JobService, access: Access) -> None
                 except Unauthorized:
                     return False
 
-            stream = EventStream(service, who.owner, page, limit, may_go_on)
+            stream = EventStream(
+                service,
+                who.owner,
+                page,
+                limit,
+                may_go_on,
+                heartbeat=heartbeat,
+                whole=whole,
+            )
             return Response(
                 # The body of a HEAD would be read to an end that it has not.
                 b"" if request.method == "HEAD" else stream,
-                headers={**documents.ABOUT_JOBS, "X-Accel-Buffering": "no"},
+                headers={
+                    **documents.ABOUT_JOBS,
+                    "X-Accel-Buffering": "no",
+                    **_applied(applied),
+                },
                 content_type=_STREAM,
             )
 
         async def look() -> EventPage:
             return await store.events(who.owner, after, limit)
 
-        prefer = request.headers.getlist("Prefer")
-        wait = read_wait(prefer)
-        applied = []
         headers = dict(documents.ABOUT_JOBS)
         if wait is None:
             page = await look()
@@ -85,14 +111,11 @@ def add_feed_routes(app: QuartTrio, service: JobService, access: Access) -> None
             page = await board.hold(
                 look, _has_events, [feed_of(who.owner)], client=who.name, seconds=wait
             )
-            applied.append(f"wait={wait}")
         headers["Events-Cursor"] = format_cursor(store.id, page.next)
+        headers |= _applied(applied)
         described = _described(page, service)
-        if wants_representation(prefer):
-            applied.append(REPRESENTATION)
-            await _add_documents(described, page, service)
-        if applied:
-            headers["Preference-Applied"] = ", ".join(applied)
+        if whole:
+            await _add_documents(described, page, service, who.owner)
         return json_answer(
             {"events": described, "next": headers["Events-Cursor"]}, headers=headers
         )
@@ -114,6 +137,9 @@ class EventStream(ResponseBody):
         page: EventPage,
         limit: int,
         may_go_on: Callable[[], Awaitable[bool]],
+        *,
+        heartbeat: int,
+        whole: bool,
     ) -> None:
         self._service = service
         self._owner = owner
@@ -121,6 +147,9 @@ class EventStream(ResponseBody):
         self._after = page.next
         self._limit = limit
         self._may_go_on = may_go_on
+        self._heartbeat = heartbeat
+        self._whole = whole
+        self._gathers_until = -math.inf
 
     async def __aenter__(self) -> Self:
         """Open nothing."""
@@ -142,11 +171,17 @@ class EventStream(ResponseBody):
         """Return the next events, or a comment where there are none for a while."""
         page, self._page = self._page, None
         if page is None:
+            until = trio.current_time() + self._heartbeat
+            if self._gathers_until > trio.current_time():
+                await trio.sleep_until(self._gathers_until)
             if self._service.board.released:
                 raise StopAsyncIteration
             try:
                 page = await self._service.board.wait_for_news(
-                    self._look, _has_events, [feed_of(self._owner)], seconds=_HEARTBEAT
+                    self._look,
+                    _has_events,
+                    [feed_of(self._owner)],
+                    seconds=until - trio.current_time(),
                 )
             except ExpiredCursor:
                 # It fell so far behind that events are gone; asking again tells it so.
@@ -154,8 +189,15 @@ class EventStream(ResponseBody):
             if not await self._may_go_on():
                 raise StopAsyncIteration
         self._after = page.next
+        if not page.events:
+            return _COMMENT
         described = _described(page, self._service)
-        return b"".join(map(_as_message, described)) or _COMMENT
+        if self._whole:
+            await _add_documents(described, page, self._service, self._owner)
+        if len(described) < self._limit:
+            gather = min(_GATHER + _GATHER_EACH * len(described), _LONGEST_GATHER)
+            self._gathers_until = trio.current_time() + gather
+        return b"".join(map(_as_message, described))
 
     async def _look(self) -> EventPage:
         return await self._service.store.events(self._owner, self._after, self._limit)
@@ -173,13 +215,15 @@ def _described(page: EventPage, service: JobService) -> list[documents.EventDocu
 
 
 async def _add_documents(
-    described: Sequence[documents.EventDocument], page: EventPage, service: JobService
+    described: Sequence[documents.EventDocument],
+    page: EventPage,
+    service: JobService,
+    owner: str,
 ) -> None:
     """Put the documents of jobs that have ended beside the events that tell it."""
     ended = [event.job_id for event in page.events if event.status.is_final]
     if not ended:
         return
-    owner = client().owner
     records = {r.id: r for r in await service.get_many(ended, owner)}
     for event in described:
         record = records.get(event["id"])
@@ -190,6 +234,12 @@ async def _add_documents(
 def _as_message(event: documents.EventDocument) -> bytes:
     data = json.dumps(event, separators=(",", ":"))
     return f"id: {event['cursor']}\ndata: {data}\n\n".encode()
+
+
+def _applied(preferences: Sequence[str]) -> dict[str, str]:
+    if not preferences:
+        return {}
+    return {"Preference-Applied": ", ".join(preferences)}
 
 
 def _wants_stream() -> bool:
