@@ -15,7 +15,7 @@ from ._errors import (
     Unauthorized,
     Unreachable,
 )
-from ._ladder import FIRST_HOLD, GRACE, Rung, is_absent
+from ._ladder import ABSENT_REST, FIRST_HOLD, GRACE, Rung, is_absent
 from ._source import Answers, Changes
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ _LONGEST_GATHER = 0.1
 _MOST_IDLE = 3
 # Seconds for which the schedule's interval is taken to be the same.
 _JUDGED_FOR = 5.0
+# A stream that has begun shows so at once; one that something on the way gathers up is
+# not asked for again soon. Beats farther apart than this are not worth a new request.
+_FIRST_PIECE = GRACE
+_LONGEST_BEAT = 15.0
 # A page that is as long as this is probably followed by another one.
 _LONG_PAGE = 500
 
@@ -53,6 +57,8 @@ class Listener:
         self._needs_cursor = True
         self._idle = 0
         self._broke_off = False
+        # From when on the feed may be asked for as a stream.
+        self._streams_from = -float("inf")
         self._heard_at = trio.current_time()
         # What the schedule underneath would wait, and when that was asked.
         self._interval = 0.0
@@ -124,19 +130,12 @@ class Listener:
         return None, look_at
 
     async def _hear(self, rung: Rung) -> int:
-        """Ask once on a rung; return how many changes that has told."""
-        watch, ladder = self._watch, self._watch.ladder
-        now = trio.current_time()
-        # A rung that falls silent must not cost more than the schedule underneath.
-        if now >= self._judged_at + _JUDGED_FOR:
-            self._judged_at = now
-            self._interval = watch.fleet.shortest_interval(now)
-        hold = min(ladder.hold(rung), max(FIRST_HOLD, self._interval - GRACE))
-        if rung is Rung.HELD and Rung.FEED in ladder.rungs:
-            rest = ladder.rests_until(Rung.FEED) - now
-            hold = min(hold, max(1.0, rest))
+        """Ask once on a rung; return how many changes its whole answer has told."""
+        watch = self._watch
+        hold = self._hold(rung)
         asked_at, before = trio.current_time(), self.cursor
         entries: list[Entry] = []
+        answer: Answers | Changes | None = None
         error: RemoteError | None = None
         try:
             async with watch.governor.turn(asked_at, held=True) as turn:
@@ -148,17 +147,16 @@ class Listener:
                         turn.asks_nothing()
                         return 0
                 watch.requests += 1
-                with trio.move_on_after(hold + GRACE) as patience:
-                    answer = await self._request(rung, hold)
-                if patience.cancelled_caught:
-                    raise RequestTimedOut(
-                        f"the {rung} was silent for longer than the {hold:g} s for which"
-                        " it was asked to hold"
-                    )
+                if self._may_stream(rung):
+                    answer = await self._follow(hold)
+                else:
+                    answer = await self._ask(rung, hold)
         except RemoteError as failure:
             error = failure
         if error is not None:
             await self._failed(rung, error)
+            return 0
+        if answer is None:
             return 0
         waited = trio.current_time() - asked_at >= hold / 2
         await watch.note_answer()
@@ -168,14 +166,100 @@ class Listener:
         self._idle = 0 if is_news or waited else self._idle + 1
         if not answer.held or self._idle >= _MOST_IDLE:
             self._idle = 0
-            ladder.failed(rung, now=trio.current_time(), absent=True)
+            watch.ladder.failed(rung, now=trio.current_time(), absent=True)
             await self._step_down()
             return told
+        self._worked(rung, waited=waited and not told)
+        return told
+
+    def _hold(self, rung: Rung) -> float:
+        """Return for how long an answer is to be held, or silent."""
+        watch, ladder, now = self._watch, self._watch.ladder, trio.current_time()
+        # A rung that falls silent must not cost more than the schedule underneath.
+        if now >= self._judged_at + _JUDGED_FOR:
+            self._judged_at = now
+            self._interval = watch.fleet.shortest_interval(now)
+        hold = min(ladder.hold(rung), max(FIRST_HOLD, self._interval - GRACE))
+        if rung is Rung.HELD and Rung.FEED in ladder.rungs:
+            rest = ladder.rests_until(Rung.FEED) - now
+            hold = min(hold, max(1.0, rest))
+        return hold
+
+    def _worked(self, rung: Rung, *, waited: bool) -> None:
         self._broke_off = False
         self._heard_at = trio.current_time()
-        ladder.worked(rung, waited=waited and not told)
-        watch.fleet.is_told = True
-        return told
+        self._watch.ladder.worked(rung, waited=waited)
+        self._watch.fleet.is_told = True
+
+    async def _ask(self, rung: Rung, hold: float) -> Answers | Changes:
+        with trio.move_on_after(hold + GRACE):
+            return await self._request(rung, hold)
+        raise _silent(rung, hold)
+
+    # --- a stream -------------------------------------------------------------------
+
+    def _may_stream(self, rung: Rung) -> bool:
+        return (
+            rung is Rung.FEED
+            and self.cursor is not None
+            and self._watch.source.capabilities.event_stream
+            and trio.current_time() >= self._streams_from
+        )
+
+    async def _follow(self, hold: float) -> Changes | None:
+        """Hear the feed as a stream, until that ends or is not wanted any more.
+
+        Returns:
+            Its whole answer instead, where it is none.
+        """
+        assert self.cursor is not None  # noqa: S101 - see `_may_stream`
+        beat: float | None = None
+        began = heard_at = trio.current_time()
+        has_begun = False
+        with trio.CancelScope(deadline=began + hold + GRACE) as patience:
+            async with self._watch.stream.follow(self.cursor, wait=hold) as stream:
+                beat = stream.heartbeat
+                if beat is None:
+                    return await stream.receive()
+                patience.deadline = trio.current_time() + _FIRST_PIECE
+                while True:
+                    try:
+                        changes = await stream.receive()
+                    except trio.EndOfChannel:
+                        break
+                    # What is done with it must not be cut off.
+                    patience.deadline = float("inf")
+                    quiet = trio.current_time() - heard_at
+                    await self._take_in_piece(changes, waited=quiet >= beat / 2)
+                    has_begun, heard_at = True, trio.current_time()
+                    if not self._goes_on(hold, beat):
+                        return None
+                    patience.deadline = heard_at + beat + GRACE
+        if patience.cancelled_caught and has_begun:
+            raise _silent(Rung.FEED, hold)
+        self._idle += 1
+        if patience.cancelled_caught or self._idle >= _MOST_IDLE:
+            # Something on the way gathers it up, or ends it again and again.
+            self._idle = 0
+            self._streams_from = trio.current_time() + ABSENT_REST
+        if patience.cancelled_caught and beat is None:
+            raise _silent(Rung.FEED, hold)
+        return None
+
+    async def _take_in_piece(self, changes: Changes, *, waited: bool) -> None:
+        await self._watch.note_answer()
+        told = await self._take_in(changes, [], trio.current_time())
+        if told or waited:
+            self._idle = 0
+        self._worked(Rung.FEED, waited=waited and not told)
+
+    def _goes_on(self, hold: float, beat: float) -> bool:
+        """Tell whether a stream is still what is wanted."""
+        rung, _ = self._choose(trio.current_time())
+        if rung is not Rung.FEED:
+            return False
+        wanted = min(self._hold(rung), _LONGEST_BEAT)
+        return wanted >= min(hold, beat) and wanted < max(2 * hold, FIRST_HOLD)
 
     async def _request(self, rung: Rung, hold: float) -> Answers | Changes:
         watch = self._watch
@@ -238,3 +322,10 @@ class Listener:
     async def _pause(self, until: float) -> None:
         with trio.move_on_at(until):
             await trio.sleep_forever()
+
+
+def _silent(rung: Rung, hold: float) -> RequestTimedOut:
+    return RequestTimedOut(
+        f"the {rung} was silent for longer than the {hold:g} s for which it was asked to"
+        " hold"
+    )

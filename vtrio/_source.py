@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -21,6 +22,9 @@ class Capabilities:
     """It can hold such an answer back until something changes."""
     change_feed: bool = False
     """It tells all the caller's changes after a cursor: it is a `FeedSource`."""
+    event_stream: bool = False
+    """It can tell them as they come, in one answer that goes on: it is a
+    `StreamSource`."""
     most_ids: int = 200
     """How many jobs one request may name."""
 
@@ -163,6 +167,50 @@ class FeedSource(StatusSource, Protocol):
         ...
 
 
+class ChangeStream(Protocol):
+    """An answer that tells of changes for as long as it goes on."""
+
+    @property
+    def heartbeat(self) -> float | None:
+        """Seconds after which something comes in any case.
+
+        None where it is a whole answer after all, as of a server that knows no streams.
+        """
+        ...
+
+    async def receive(self) -> Changes:
+        """Wait for what comes next; without changes where it only shows that it lives.
+
+        Cancelled, it may have lost something: what follows the last cursor is then to
+        be asked for anew, in another answer.
+
+        Raises:
+            trio.EndOfChannel: it has ended, as the server may have it at any time.
+            TransientError: it was cut off, or makes no sense.
+        """
+        ...
+
+
+@runtime_checkable
+class StreamSource(FeedSource, Protocol):
+    """A source that goes on telling what has changed."""
+
+    def follow(
+        self, after: str, *, wait: float
+    ) -> AbstractAsyncContextManager[ChangeStream]:
+        """Ask for the changes after a cursor, as they come; the block ends that.
+
+        The remote is asked to say something every `wait` seconds at least, or, if it
+        knows no streams, to hold its whole answer for so many.
+
+        Raises:
+            CursorExpired: the changes that follow the cursor are no longer kept.
+            TransientError: no good answer this time.
+            Refused: there will be none, such as where the remote knows no feed.
+        """
+        ...
+
+
 def sighted(
     answer: Answer,
     *,
@@ -187,4 +235,5 @@ def sighted(
 
 
 publish(Answer, Capabilities, StatusSource)
-publish(Answers, Change, Changes, FeedSource, ManySource, by="vtrio.sources")
+publish(Answers, Change, Changes, ChangeStream, by="vtrio.sources")
+publish(FeedSource, ManySource, StreamSource, by="vtrio.sources")

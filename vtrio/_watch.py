@@ -32,7 +32,7 @@ from ._ladder import Ladder, Rung, is_absent
 from ._lines import Line
 from ._listening import Listener
 from ._outcomes import FleetStatistics, JobUpdate
-from ._source import Answers, FeedSource, ManySource, StatusSource
+from ._source import Answers, FeedSource, ManySource, StatusSource, StreamSource
 from ._watching import polls
 
 # Requests for many at once that may be under way: they are long, and the server's.
@@ -329,6 +329,13 @@ class Watch:
         raise TypeError(
             f"{self.source!r} declares change_feed, and has no method `changes`"
         )
+
+    @cached_property
+    def stream(self) -> StreamSource:
+        """The source, which goes on telling of changes."""
+        if isinstance(self.source, StreamSource):
+            return self.source
+        raise TypeError(f"{self.source!r} declares event_stream, and has no `follow`")
 
     async def take_in(
         self,

@@ -43,82 +43,91 @@ _LONGEST_GATHER = 0.1
 
 def add_feed_routes(app: QuartTrio, service: JobService, access: Access) -> None:
     """Add them to the app."""
-    store, board = service.store, service.board
 
     @app.get("/v1/events")
     async def follow() -> Response:
-        who = client()
         streams = _wants_stream()
         cursor = request.headers.get("Last-Event-ID") if streams else None
         if cursor is None:
             cursor = queries.read_one(request.args, "after")
-        after = queries.read_cursor(cursor, store_id=store.id)
+        after = queries.read_cursor(cursor, store_id=service.store.id)
         limit = queries.read_count(
             request.args,
             "limit",
             default=queries.MOST_EVENTS,
             most=queries.MOST_EVENTS,
         )
-        prefer = request.headers.getlist("Prefer")
-        applied = []
-        wait = read_wait(prefer)
-        heartbeat = _HEARTBEAT
-        if wait is not None:
-            heartbeat = max(1, min(wait, _HEARTBEAT))
-            applied.append(f"wait={heartbeat if streams else wait}")
-        whole = wants_representation(prefer)
-        if whole:
-            applied.append(REPRESENTATION)
         if streams:
-            page = await store.events(who.owner, after, limit)
-            facts().closing.enter_context(board.holding(who.name))
-            authorization = request.headers.getlist("Authorization")
-            address = address_of(cast("Scope", request.scope))
+            return await _stream(service, access, after, limit)
+        return await _answer(service, after, limit)
 
-            async def may_go_on() -> bool:
-                try:
-                    return await access.client(authorization, address) == who
-                except Unauthorized:
-                    return False
 
-            stream = EventStream(
-                service,
-                who.owner,
-                page,
-                limit,
-                may_go_on,
-                heartbeat=heartbeat,
-                whole=whole,
-            )
-            return Response(
-                # The body of a HEAD would be read to an end that it has not.
-                b"" if request.method == "HEAD" else stream,
-                headers={
-                    **documents.ABOUT_JOBS,
-                    "X-Accel-Buffering": "no",
-                    **_applied(applied),
-                },
-                content_type=_STREAM,
-            )
+async def _stream(
+    service: JobService, access: Access, after: int | None, limit: int
+) -> Response:
+    who, store, board = client(), service.store, service.board
+    page = await store.events(who.owner, after, limit)
+    facts().closing.enter_context(board.holding(who.name))
+    authorization = request.headers.getlist("Authorization")
+    address = address_of(cast("Scope", request.scope))
 
-        async def look() -> EventPage:
-            return await store.events(who.owner, after, limit)
+    async def may_go_on() -> bool:
+        try:
+            return await access.client(authorization, address) == who
+        except Unauthorized:
+            return False
 
-        headers = dict(documents.ABOUT_JOBS)
-        if wait is None:
-            page = await look()
-        else:
-            page = await board.hold(
-                look, _has_events, [feed_of(who.owner)], client=who.name, seconds=wait
-            )
-        headers["Events-Cursor"] = format_cursor(store.id, page.next)
-        headers |= _applied(applied)
-        described = _described(page, service)
-        if whole:
-            await _add_documents(described, page, service, who.owner)
-        return json_answer(
-            {"events": described, "next": headers["Events-Cursor"]}, headers=headers
+    prefer = request.headers.getlist("Prefer")
+    wait, whole = read_wait(prefer), wants_representation(prefer)
+    if wait is not None:
+        wait = max(1, min(wait, _HEARTBEAT))
+    events = EventStream(
+        service,
+        who.owner,
+        page,
+        limit,
+        may_go_on,
+        heartbeat=_HEARTBEAT if wait is None else wait,
+        whole=whole,
+    )
+    return Response(
+        # The body of a HEAD would be read to an end that it has not.
+        b"" if request.method == "HEAD" else events,
+        headers={
+            **documents.ABOUT_JOBS,
+            "X-Accel-Buffering": "no",
+            **_applied(wait, whole=whole),
+        },
+        content_type=_STREAM,
+    )
+
+
+async def _answer(service: JobService, after: int | None, limit: int) -> Response:
+    who, store, board = client(), service.store, service.board
+
+    async def look() -> EventPage:
+        return await store.events(who.owner, after, limit)
+
+    prefer = request.headers.getlist("Prefer")
+    wait, whole = read_wait(prefer), wants_representation(prefer)
+    if wait is None:
+        page = await look()
+    else:
+        page = await board.hold(
+            look, _has_events, [feed_of(who.owner)], client=who.name, seconds=wait
         )
+    following = format_cursor(store.id, page.next)
+    described = _described(page, service)
+    if whole:
+        await _add_documents(described, page, service, who.owner)
+    return json_answer(
+        {"events": described, "next": following},
+        headers={
+            **documents.ABOUT_JOBS,
+            "Events-Cursor": following,
+            **_applied(wait, whole=whole),
+        },
+    )
 
 
 class EventStream(ResponseBody):
@@ -236,10 +245,11 @@ def _as_message(event: documents.EventDocument) -> bytes:
     return f"id: {event['cursor']}\ndata: {data}\n\n".encode()
 
 
-def _applied(preferences: Sequence[str]) -> dict[str, str]:
-    if not preferences:
-        return {}
-    return {"Preference-Applied": ", ".join(preferences)}
+def _applied(wait: int | None, *, whole: bool) -> dict[str, str]:
+    applied = [] if wait is None else [f"wait={wait}"]
+    if whole:
+        applied.append(REPRESENTATION)
+    return {"Preference-Applied": ", ".join(applied)} if applied else {}
 
 
 def _wants_stream() -> bool:

@@ -8,9 +8,11 @@ from .._source import (
     Capabilities,
     Change,
     Changes,
+    ChangeStream,
     FeedSource,
     ManySource,
     StatusSource,
+    StreamSource,
 )
 from ._result_word import ResultWordSource
 from ._translations import TranslationsSource
@@ -20,10 +22,12 @@ __all__ = [
     "Answers",
     "Capabilities",
     "Change",
+    "ChangeStream",
     "Changes",
     "FeedSource",
     "ManySource",
     "ResultWordSource",
     "StatusSource",
+    "StreamSource",
     "TranslationsSource",
 ]

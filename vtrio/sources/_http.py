@@ -23,6 +23,7 @@ import trio
 from .._checks import shorten
 from .._errors import BadAnswer, Refused, RemoteError
 from .._version import __version__
+from ._events import EVENT_STREAM
 from ._kept import KeptJobs
 from ._meanings import (
     foreign_errors,
@@ -236,6 +237,42 @@ class HttpEdge:
                         Reply(response.status_code, told_by(response), b""),
                         raw(response),
                     )
+                finally:
+                    with trio.move_on_after(CLEAN_UP_TIME, shield=True):
+                        await response.aclose()
+        except self._foreign as error:
+            raise self._translated(error, path) from error
+
+    @asynccontextmanager
+    async def follow(
+        self,
+        path: str,
+        *,
+        query: str,
+        headers: Mapping[str, str],
+        meaning: Meaning,
+    ) -> AsyncIterator[tuple[Reply, AsyncIterator[bytes] | None]]:
+        """Open an answer that may be a stream of events, or a whole one.
+
+        With a stream comes what it is made of, and the reply's own body stays empty. No
+        time limit is set, and transport errors inside the block are mapped, as in
+        `ask`.
+        """
+        accept = {"Accept": f"{EVENT_STREAM}, application/json;q=0.9"}
+        try:
+            with self._while_open():
+                response = await self._send(
+                    "GET", path, {**accept, **headers}, {"timeout": None}, query=query
+                )
+                told = told_by(response)
+                kind = told.get("content-type", "").partition(";")[0].strip().lower()
+                if response.status_code != 200 or kind != EVENT_STREAM:
+                    told, body = await read(response, STATUS_LIMIT)
+                    reply = Reply(response.status_code, told, body)
+                    yield self._accept(reply, path, meaning), None
+                    return
+                try:
+                    yield Reply(response.status_code, told, b""), raw(response)
                 finally:
                     with trio.move_on_after(CLEAN_UP_TIME, shield=True):
                         await response.aclose()

@@ -6,7 +6,7 @@ about again. These are the hot paths of a program with tens of thousands of jobs
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from .._checks import shorten
@@ -76,27 +76,28 @@ def parse_changes(body: bytes) -> tuple[tuple[Change, ...], str]:
     following = read_cursor(document.get("next"))
     if following is None:
         raise BadAnswer(f"the answer has no cursor as 'next': {shorten(document)}")
-    changes = []
-    for event in events:
-        job_id = _id_in(event)
-        if not job_id or not isinstance(word := event.get("status"), str):
-            continue
-        status, unknown_word = read_word(word)
-        job = None
-        if isinstance(whole := event.get("translation"), dict):
-            with suppress(BadAnswer):
-                job = parse_job(whole, job_id=job_id)
-        changes.append(
-            Change(
-                job_id=job_id,
-                status=status,
-                unknown_word=unknown_word,
-                progress=read_progress(event.get("progress")),
-                at=read_instant(event.get("at")),
-                job=job,
-            )
-        )
+    changes = [change for event in events if (change := read_change(event))]
     return tuple(changes), following
+
+
+def read_change(event: Mapping[str, object]) -> Change | None:
+    """Read one event of a feed; None if it tells of no change."""
+    job_id = _id_in(event)
+    if not job_id or not isinstance(word := event.get("status"), str):
+        return None
+    status, unknown_word = read_word(word)
+    job = None
+    if isinstance(whole := event.get("translation"), dict):
+        with suppress(BadAnswer):
+            job = parse_job(whole, job_id=job_id)
+    return Change(
+        job_id=job_id,
+        status=status,
+        unknown_word=unknown_word,
+        progress=read_progress(event.get("progress")),
+        at=read_instant(event.get("at")),
+        job=job,
+    )
 
 
 def _list(document: dict[str, object], member: str) -> list[dict[str, object]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import IO, Self
 from urllib.parse import quote
@@ -14,8 +14,9 @@ from urllib.parse import quote
 from .._checks import check_number, shorten
 from .._errors import BadAnswer
 from .._job import Job
-from .._source import Answer, Answers, Capabilities, Changes
+from .._source import Answer, Answers, Capabilities, Changes, ChangeStream
 from .._threads import in_thread
+from ._change_streams import EventPieces, WholeAnswer
 from ._documents import parse_job, parse_object
 from ._http import TRANSFER_TIMEOUT, Framed, HttpEdge, quote_id
 from ._lists import parse_answers, parse_changes
@@ -25,12 +26,15 @@ from ._results import ResultStream, open_result
 
 _COLLECTION = "/v1/translations"
 _FEED = "/v1/events"
+_DOCUMENTS = "return=representation"
 
 
 class TranslationsSource:
     """A server that speaks in job documents, of one or of many, and of changes."""
 
-    capabilities = Capabilities(status_of_many=True, held_status=True, change_feed=True)
+    capabilities = Capabilities(
+        status_of_many=True, held_status=True, change_feed=True, event_stream=True
+    )
 
     def __init__(self, http: HttpEdge) -> None:
         self._http = http
@@ -100,18 +104,32 @@ class TranslationsSource:
         reply = await self._http.ask(
             "GET",
             _FEED,
-            query="" if after is None else f"after={quote(after, safe='')}",
-            headers=_preferring(wait, "return=representation"),
+            query="" if after is None else _after(after),
+            headers=_preferring(wait, _DOCUMENTS),
             meaning=refusal if after is None else partial(feed_refusal, cursor=after),
         )
-        changes, following = reply.parse(parse_changes)
-        return Changes(
-            changes=changes,
-            next=following,
-            held=reply.is_held,
-            hint=reply.hint,
-            size=len(reply.body),
-        )
+        return _changes(reply)
+
+    @asynccontextmanager
+    async def follow(self, after: str, *, wait: float) -> AsyncIterator[ChangeStream]:
+        """Ask for what changes after a cursor, as it does; see `StreamSource`.
+
+        A change that cannot be read is left out. Cancelling it leaves nothing behind.
+
+        Raises:
+            CursorExpired: the cursor is too old for this server, or of another.
+            ValueError: `wait` is no number of seconds.
+        """
+        async with self._http.follow(
+            _FEED,
+            query=_after(after),
+            headers=_preferring(wait, _DOCUMENTS),
+            meaning=partial(feed_refusal, cursor=after),
+        ) as (reply, pieces):
+            if pieces is None:
+                yield WholeAnswer(_changes(reply))
+            else:
+                yield EventPieces(after, reply, pieces)
 
     async def submit(
         self,
@@ -211,6 +229,21 @@ def _about(job: Job, reply: Reply) -> Answer:
         run_time=reply.seconds("Job-Run-Time"),
         size=len(reply.body),
         cursor=reply.cursor,
+    )
+
+
+def _after(cursor: str) -> str:
+    return f"after={quote(cursor, safe='')}"
+
+
+def _changes(reply: Reply) -> Changes:
+    changes, following = reply.parse(parse_changes)
+    return Changes(
+        changes=changes,
+        next=following,
+        held=reply.is_held,
+        hint=reply.hint,
+        size=len(reply.body),
     )
 
 
