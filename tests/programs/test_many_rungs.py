@@ -91,14 +91,18 @@ def asked_at(server: ScriptedServer, kind: Kind) -> list[float]:
 
 
 FAULTS = [reset(), hung_up(), refused(), server_error(), busy(), hang(), html()]
+IN_BOTH_FORMS = pytest.mark.parametrize(
+    "streams", [False, True], ids=["held feed", "streamed feed"]
+)
 
 
+@IN_BOTH_FORMS
 @pytest.mark.parametrize("fault", FAULTS, ids=repr)
 async def test_a_feed_that_is_cut_is_left_and_taken_up_again(
-    autojump_clock: MockClock, fault: Fault
+    autojump_clock: MockClock, fault: Fault, streams: bool
 ) -> None:
     """Whatever cuts it: ends are found within an interval, and later they are told."""
-    server = make_server()
+    server = make_server(feed_streams=streams)
     server.fault(fault, at=KILLED_AT, lasting=LASTING, to="feed")
 
     lags = await follow(server, kill=lambda: _cut(server, Kind.FEED, fault))
@@ -119,11 +123,12 @@ def _cut(server: ScriptedServer, kind: Kind, fault: Fault) -> None:
     assert server.cut_off(kind, fault) == 1, "nobody was listening"
 
 
+@IN_BOTH_FORMS
 async def test_a_feed_behind_a_proxy_that_buffers_is_left(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, streams: bool
 ) -> None:
     """What is held never comes: the lists below do the work, and are held as well."""
-    server = make_server()
+    server = make_server(feed_streams=streams)
     server.fault(buffering(), to="feed")
 
     lags = await follow(server)
@@ -132,11 +137,12 @@ async def test_a_feed_behind_a_proxy_that_buffers_is_left(
     assert len(asked_at(server, Kind.FEED)) <= 6, "it was asked again and again"
 
 
+@IN_BOTH_FORMS
 async def test_a_proxy_that_buffers_all_leaves_plain_lists(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, streams: bool
 ) -> None:
     """Nothing that is held comes through, and what is not held does."""
-    server = make_server()
+    server = make_server(feed_streams=streams)
     server.fault(buffering())
 
     lags = await follow(server)
@@ -144,9 +150,12 @@ async def test_a_proxy_that_buffers_all_leaves_plain_lists(
     assert max(lags.values()) <= INTERVAL
 
 
-async def test_a_cursor_that_expires_loses_nothing(autojump_clock: MockClock) -> None:
+@IN_BOTH_FORMS
+async def test_a_cursor_that_expires_loses_nothing(
+    autojump_clock: MockClock, streams: bool
+) -> None:
     """All jobs are looked at once, and the feed goes on from there."""
-    server = make_server()
+    server = make_server(feed_streams=streams)
 
     def expire() -> None:
         server.expire_cursors()

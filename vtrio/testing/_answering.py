@@ -30,8 +30,10 @@ from ._requests import (
     seen_by,
     tells_documents,
     wait_of,
+    wants_stream,
 )
 from ._scripts import Drawn, JobScript, Script
+from ._streams import LONGEST_BEAT, StreamedChanges, streamed
 from ._timeline import Exchange, Kind
 
 _STATUS = frozenset({Kind.POLL, Kind.BATCH, Kind.FEED})
@@ -149,6 +151,9 @@ class Answering:
         record = self._record(exchange)
         if fault is not None and fault.of_results_only and record is not None:
             record.renew_links()
+        if self._streams(exchange) and (fault is None or fault.spoils_the_answer):
+            stream = partial(self._stream, exchange, fault)
+            return stream() if fault is None else fault.spoil(stream, wall(exchange.at))
         question: Question | Reply | None = None
         whole = self._can.documents and tells_documents(exchange)
         manner = _wire.Manner(now=exchange.at, hint=self._hint, whole=whole)
@@ -168,6 +173,43 @@ class Answering:
             word="" if fault is None else fault.word or "",
         )
         return right() if fault is None else fault.spoil(right, wall(manner.now))
+
+    def _streams(self, exchange: Exchange) -> bool:
+        return (
+            self._can.feed
+            and self._can.streams
+            and exchange.kind is Kind.FEED
+            and wants_stream(exchange)
+        )
+
+    def _stream(self, exchange: Exchange, fault: Fault | None) -> Reply:
+        """Answer with the changes as they come, or say why not."""
+        question = self._question(exchange)
+        if not isinstance(question, AllChanges):
+            return self._right(
+                exchange, question, _wire.Manner(now=exchange.at), heard=False, word=""
+            )
+        after = question.after()
+        if isinstance(after, Reply):
+            return after
+        wait = wait_of(exchange)
+        manner = _wire.Manner(
+            now=exchange.at,
+            wait=None if wait is None else max(1, min(wait, LONGEST_BEAT)),
+            whole=self._can.documents and tells_documents(exchange),
+        )
+        body = StreamedChanges(
+            exchange,
+            self.feed,
+            self.holding,
+            self._instants,
+            after=after,
+            limit=question.limit,
+            manner=manner,
+            heard=fault is None or fault.lets_hear(held=True),
+            word="" if fault is None else fault.word or "",
+        )
+        return streamed(body, manner)
 
     async def _own(self, exchange: Exchange) -> Reply | Fault | None:
         """Answer as the test's own routes say, if one of them fits."""

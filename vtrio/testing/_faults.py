@@ -19,7 +19,7 @@ from functools import cache
 
 from .._checks import check_count, check_number, shorten
 from .._names import publish
-from ._replies import Cut, Pause, Piece, Reply, in_pieces, respond
+from ._replies import Coming, Cut, Pause, Piece, Reply, in_pieces, respond
 
 _LONGEST_HEADER = 10**9
 
@@ -412,6 +412,8 @@ def _page(status: int, text: str) -> Reply:
 
 
 def _whole(reply: Reply) -> bytes:
+    if isinstance(reply.body, Coming):
+        return b""  # it has no end, and nothing of it is known yet
     return b"".join(piece for piece in reply.body if isinstance(piece, bytes))
 
 

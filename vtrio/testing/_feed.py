@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._checks import check_count, shorten
 from . import _wire
@@ -139,6 +139,27 @@ class Feed:
             heard: whether the client hears them.
             word: the status to tell instead of the right ones.
         """
+        members = self.members(
+            after, limit, now=manner.now, whole=manner.whole, heard=heard, word=word
+        )
+        following = self.cursor(after + len(members))
+        return _wire.about_jobs(
+            _wire.dump({"events": members, "next": following}),
+            headers={**manner.headers(runs=False), "events-cursor": following},
+            told=f"{len(members)} event{'' if len(members) == 1 else 's'}",
+        )
+
+    def members(
+        self,
+        after: int,
+        limit: int,
+        *,
+        now: float,
+        whole: bool,
+        heard: bool,
+        word: str,
+    ) -> list[dict[str, Any]]:
+        """Write the events after a number; `whole` with the documents of ends."""
         start = after - self._dropped
         events = self._events[start : start + limit]
         self._require_an_event(events)
@@ -153,16 +174,10 @@ class Feed:
                 "progress": event.progress,
                 "at": _wire.instant_at(event.at),
             }
-            if manner.whole and _wire.is_final(word or event.word):
-                document = event.record.listed(manner.now, word=word)
-                told["translation"] = json.loads(document)
+            if whole and _wire.is_final(word or event.word):
+                told["translation"] = json.loads(event.record.listed(now, word=word))
             members.append(told)
-        following = self.cursor(after + len(events))
-        return _wire.about_jobs(
-            _wire.dump({"events": members, "next": following}),
-            headers={**manner.headers(runs=False), "events-cursor": following},
-            told=f"{len(events)} event{'' if len(events) == 1 else 's'}",
-        )
+        return members
 
     def _require_an_event(self, events: Sequence[Event]) -> None:
         self._empty_answers = 0 if events else self._empty_answers + 1

@@ -174,11 +174,15 @@ class AllChanges:
     def __init__(self, feed: Feed, cursor: str, limit: int) -> None:
         self._feed = feed
         self._cursor = cursor
-        self._limit = limit
+        self.limit = limit
+
+    def after(self) -> int | Reply:
+        """Return the number of the event before, or say what is wrong."""
+        return self._feed.read_cursor(self._cursor)
 
     def is_news(self, now: float) -> bool:
         """There is an event, or the cursor is none."""
-        after = self._feed.read_cursor(self._cursor)
+        after = self.after()
         return isinstance(after, Reply) or after < self._feed.last
 
     def due_at(self) -> float | None:
@@ -187,7 +191,7 @@ class AllChanges:
 
     def answer(self, manner: _wire.Manner, *, heard: bool, word: str) -> Reply:
         """Tell the events, or that the cursor is none."""
-        after = self._feed.read_cursor(self._cursor)
+        after = self.after()
         if isinstance(after, Reply):
             return after
-        return self._feed.tell(after, self._limit, manner, heard=heard, word=word)
+        return self._feed.tell(after, self.limit, manner, heard=heard, word=word)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as _json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -30,6 +31,18 @@ class Cut(Enum):
 Piece = bytes | Pause | Cut
 
 
+class Coming(ABC):
+    """A body whose pieces are known when they come: it gives itself for each of them."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Coming]:
+        """Give itself until it ends."""
+
+    @abstractmethod
+    async def come(self) -> Piece:
+        """Wait for the next piece."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """One answer: its head, and its body piece by piece; see `respond`.
@@ -41,7 +54,7 @@ class Reply:
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: Iterable[Piece] = ()
+    body: Iterable[Piece | Coming] = ()
     before: Sequence[Pause | Cut] = ()
     told: str = ""
     """What the timeline says of it beside the status."""

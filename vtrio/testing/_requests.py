@@ -39,6 +39,7 @@ class Abilities:
     holds: bool = True
     feed: bool = True
     documents: bool = False
+    streams: bool = False
     most_ids: int = 200
 
     def __post_init__(self) -> None:
@@ -197,6 +198,19 @@ def tells_documents(exchange: Exchange) -> bool:
     """Tell whether a client of the feed wants the documents of jobs that have ended."""
     preferences = [exchange.headers.get("prefer", "")]
     return exchange.kind is Kind.FEED and wants_representation(preferences)
+
+
+def wants_stream(exchange: Exchange) -> bool:
+    """Tell whether a client of the feed likes best to be told event by event."""
+    liked: dict[str, float] = {}
+    for text in exchange.headers.get("accept", "").lower().split(","):
+        kind, _, weight = text.replace(" ", "").partition(";q=")
+        try:
+            liked[kind] = float(weight or 1)
+        except ValueError:
+            continue  # what makes no sense is not liked
+    json = liked.get("application/json", liked.get("*/*", 0.0))
+    return liked.get("text/event-stream", 0.0) > json
 
 
 def seen_by(exchange: Exchange) -> Seen | None:

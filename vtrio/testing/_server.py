@@ -57,6 +57,8 @@ class ScriptedServer:
         feed: whether it tells all changes after a cursor.
         feed_documents: whether the changes that tell of an end hold the job's document,
             for clients that prefer it (`return=representation`), as `vtrio serve` does.
+        feed_streams: whether the feed goes on in one answer, as server-sent events, for
+            clients that like that best; likewise.
         max_ids: how many jobs one request may name.
         keep_events: how many changes it keeps, the latest ones; None for all.
         record: keep the requests; without that they are but counted, by which a run of
@@ -79,6 +81,7 @@ class ScriptedServer:
         holds: bool = True,
         feed: bool = True,
         feed_documents: bool = False,
+        feed_streams: bool = False,
         max_ids: int = 200,
         keep_events: int | None = None,
         record: bool = True,
@@ -104,6 +107,7 @@ class ScriptedServer:
                 holds=holds,
                 feed=feed,
                 documents=feed_documents,
+                streams=feed_streams,
                 most_ids=max_ids,
             ),
             places=Places(status_path),

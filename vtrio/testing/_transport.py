@@ -17,7 +17,7 @@ import httpx
 import trio
 
 from .._checks import shorten
-from ._replies import Cut, Pause, Piece, Reply
+from ._replies import Coming, Cut, Pause, Piece, Reply
 
 if TYPE_CHECKING:
     from ._server import ScriptedServer
@@ -163,7 +163,7 @@ class _Body:
         server: ScriptedServer,
         exchange: Exchange,
     ) -> None:
-        self._pieces: Iterator[Piece] = iter(reply.body)
+        self._pieces: Iterator[Piece | Coming] = iter(reply.body)
         self._left = length
         self._patience = patience
         self._server = server
@@ -181,6 +181,8 @@ class _Body:
                 except StopIteration:
                     self._require_nothing_more()
                     break
+                if isinstance(piece, Coming):
+                    piece = await piece.come()
                 if not isinstance(piece, bytes):
                     await self._patience.wait(piece)
                     continue

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._job import FINAL, JobStatus
 from ._instants import wall
-from ._replies import Reply, in_pieces, respond
+from ._replies import Coming, Reply, in_pieces, respond
 
 COLLECTION = "/v1/translations"
 _PROBLEMS = "urn:vtrio:problem:"
@@ -123,6 +123,11 @@ def about_jobs(
         body=(body,),
         told=told,
     )
+
+
+def stream_about_jobs(body: Coming, *, headers: Mapping[str, str]) -> Reply:
+    """Answer about jobs for as long as there is something to tell."""
+    return Reply(headers={**_ABOUT_JOBS, **headers}, body=body, told="stream")
 
 
 def not_modified(reply: Reply) -> Reply:
