@@ -73,7 +73,7 @@ class _Fleet:
 async def _wait(
     fleet: _Fleet, transport: Transport, seed: int, *, measuring: bool
 ) -> dict[str, Any]:
-    server = ScriptedServer(latency=_LATENCY)
+    server = ScriptedServer(latency=_LATENCY, feed_documents=True, feed_streams=True)
     ids = fleet.ids
     for job_id in ids:
         script = job("running", after(fleet.end_of(job_id), "completed"))

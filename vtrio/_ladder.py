@@ -2,7 +2,7 @@
 
 From the best rung to the one that always works:
 
-    feed    one request is held until any job of the client changes
+    feed    one request is held until any job of the client changes, or goes on telling
     held    one request about all jobs is held until one of them changes
     batch   each request asks about many jobs, when their schedules say so
     single  each request asks about one job, likewise

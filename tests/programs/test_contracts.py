@@ -119,7 +119,9 @@ async def a_real_server(folder: Path) -> AsyncIterator[ServerUnderTest]:
 
 def a_scripted_server(library: ModuleType) -> tuple[ScriptedServer, ServerUnderTest]:
     """Script the same."""
-    scripted = ScriptedServer(retry_after=1, status_path="/jobs/{id}/status")
+    scripted = ScriptedServer(
+        retry_after=1, status_path="/jobs/{id}/status", feed_streams=True
+    )
     scripted.on_submit(*[job("pending", after(0.05, "completed"))] * 9)
     jobs = {
         "running": scripted.add(job("pending", after(0, "running")), id="r").id,

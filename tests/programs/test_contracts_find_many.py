@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +14,16 @@ import trio
 from trio.testing import MockClock
 
 from vtrio import CursorExpired, Job, JobNotFound, JobStatus, Unreachable
-from vtrio.sources import Answer, Answers, Capabilities, Change, Changes
+from vtrio.sources import Answer, Answers, Capabilities, Change, Changes, ChangeStream
 from vtrio.testing.contracts import SourceContract, SourceUnderTest
 
-ALL = Capabilities(status_of_many=True, held_status=True, change_feed=True, most_ids=5)
+ALL = Capabilities(
+    status_of_many=True,
+    held_status=True,
+    change_feed=True,
+    event_stream=True,
+    most_ids=5,
+)
 
 
 class Fleet:
@@ -100,6 +106,30 @@ class Fleet:
             held=wait is not None,
         )
 
+    @contextlib.asynccontextmanager
+    async def follow(self, after: str, *, wait: float) -> AsyncIterator[ChangeStream]:
+        """Tell what changes as it does."""
+        await self.hear()
+        if not after.isdecimal():
+            raise CursorExpired("it is no cursor")
+        yield Stream(self, after, wait)
+
+
+class Stream:
+    """Begins at once, and goes on as the feed is held."""
+
+    def __init__(self, fleet: Fleet, after: str, wait: float) -> None:
+        self.fleet = fleet
+        self.cursor = after
+        self.wait = 0.0
+        self.heartbeat: float | None = wait
+
+    async def receive(self) -> Changes:
+        """Tell what there is, or that there is nothing."""
+        told = await Fleet.changes(self.fleet, self.cursor, wait=self.wait)
+        self.cursor, self.wait = told.next, self.heartbeat or 0.0
+        return told
+
 
 def under_test(fleet: Any) -> SourceUnderTest:
     """Say what is true of it."""
@@ -131,6 +161,19 @@ class Bare:
     """Says that it can, and cannot."""
 
     capabilities = ALL
+
+
+class LyingOfStreams(Bare):
+    """Has no streams."""
+
+    changes = Fleet.changes
+    status_of_many = Fleet.status_of_many
+
+
+class StreamingNoFeed(Fleet):
+    """Streams, and has no feed."""
+
+    capabilities = replace(ALL, change_feed=False)
 
 
 class LyingOfLists(Bare):
@@ -377,6 +420,68 @@ class Swallowing(Fleet):
             raise
 
 
+class Streaming(Fleet):
+    """Bends what is streamed."""
+
+    def bend(self, told: Changes) -> Changes:
+        """Make it another."""
+        raise NotImplementedError
+
+    @contextlib.asynccontextmanager
+    async def follow(self, after: str, *, wait: float) -> AsyncIterator[ChangeStream]:
+        """Bend what is right."""
+        bend = self.bend
+
+        class Bent(Stream):
+            async def receive(self) -> Changes:
+                return bend(await super().receive())
+
+        yield Bent(self, after, wait)
+
+
+class StreamingNothing(Streaming):
+    """Lives, and tells nothing."""
+
+    def bend(self, told: Changes) -> Changes:
+        """See above."""
+        return replace(told, changes=())
+
+
+class StreamingAlways(Streaming):
+    """Tells a change where there is none."""
+
+    def bend(self, told: Changes) -> Changes:
+        """See above."""
+        return replace(told, changes=tuple(self.log))
+
+
+class StandingStill(Streaming):
+    """Has a cursor that does not go on."""
+
+    def bend(self, told: Changes) -> Changes:
+        """See above."""
+        return replace(told, next="0")
+
+
+class StreamingFromNowhere(Streaming):
+    """Takes any cursor."""
+
+    @contextlib.asynccontextmanager
+    async def follow(self, after: str, *, wait: float) -> AsyncIterator[ChangeStream]:
+        """See above."""
+        yield Stream(self, after if after.isdecimal() else "0", wait)
+
+
+class StreamingOn(Fleet):
+    """Cannot be cancelled while it streams."""
+
+    @contextlib.asynccontextmanager
+    async def follow(self, after: str, *, wait: float) -> AsyncIterator[ChangeStream]:
+        """See above."""
+        with trio.CancelScope(shield=True):
+            yield Stream(self, after, wait)
+
+
 class HoldingOn(Fleet):
     """Cannot be cancelled while it holds."""
 
@@ -417,6 +522,16 @@ BROKEN: list[tuple[type[Any], str]] = [
     (Sprinting, "asking_for_many_is_a_checkpoint"),
     (Swallowing, "a_question_for_many_that_is_cancelled_leaves_nothing"),
     (HoldingOn, "a_hold_that_is_cancelled_leaves_nothing"),
+    (LyingOfStreams, "who_says_that_it_streams_has_the_method"),
+    (StreamingNoFeed, "who_says_that_it_streams_has_the_method"),
+    (StreamingAlways, "a_stream_lives_while_nothing_changes"),
+    (StandingStill, "a_stream_lives_while_nothing_changes"),
+    (StreamingNothing, "a_stream_tells_a_change_as_it_comes"),
+    (StandingStill, "a_stream_tells_a_change_as_it_comes"),
+    (StreamingNothing, "a_stream_goes_on_behind_a_cursor"),
+    (StreamingFromNowhere, "a_stream_behind_a_cursor_of_nowhere_has_expired"),
+    (Swallowing, "a_stream_that_is_cancelled_leaves_nothing"),
+    (StreamingOn, "a_stream_that_is_cancelled_leaves_nothing"),
 ]
 
 
@@ -437,10 +552,11 @@ async def test_a_source_of_many_that_breaks_a_promise_is_found(
 
 LESSER = {
     "nothing else": Capabilities(),
-    "lists": replace(ALL, held_status=False, change_feed=False),
-    "a feed": replace(ALL, held_status=False, status_of_many=False),
-    "lists that are held": replace(ALL, change_feed=False),
-    "a feed that is held": replace(ALL, status_of_many=False),
+    "lists": replace(ALL, held_status=False, change_feed=False, event_stream=False),
+    "a feed": replace(ALL, held_status=False, status_of_many=False, event_stream=False),
+    "lists that are held": replace(ALL, change_feed=False, event_stream=False),
+    "a feed that is held": replace(ALL, status_of_many=False, event_stream=False),
+    "a feed that is streamed": replace(ALL, status_of_many=False, held_status=False),
 }
 
 

@@ -32,7 +32,7 @@ from ._meanings import (
     translate_error,
     unusable_address,
 )
-from ._reading import CLEAN_UP_TIME, Reply, raw, read, told_by
+from ._reading import CLEAN_UP_TIME, Reply, give_up, raw, read, told_by
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -271,10 +271,12 @@ class HttpEdge:
                     reply = Reply(response.status_code, told, body)
                     yield self._accept(reply, path, meaning), None
                     return
+                pieces = raw(response)
                 try:
-                    yield Reply(response.status_code, told, b""), raw(response)
+                    yield Reply(response.status_code, told, b""), pieces
                 finally:
                     with trio.move_on_after(CLEAN_UP_TIME, shield=True):
+                        await give_up(pieces, self._foreign)
                         await response.aclose()
         except self._foreign as error:
             raise self._translated(error, path) from error

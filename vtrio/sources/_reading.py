@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -130,6 +131,19 @@ def raw(response: Any) -> AsyncIterator[bytes]:
         return _OneChunk(response.content)
     chunks: AsyncIterator[bytes] = response.aiter_raw()
     return chunks
+
+
+async def give_up(
+    pieces: AsyncIterator[bytes], errors: tuple[type[Exception], ...] = ()
+) -> None:
+    """End the library's generators as a cancelled read does, wherever they are.
+
+    Otherwise they would be left half-way, and trio warn of each.
+    """
+    with trio.CancelScope() as scope, suppress(StopAsyncIteration, *errors):
+        scope.cancel("nobody reads on")
+        while True:
+            await anext(pieces)
 
 
 class _OneChunk:

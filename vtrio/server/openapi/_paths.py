@@ -238,7 +238,8 @@ def _events() -> Node:
         refused=["bad-cursor", "expired-cursor", "bad-query", "too-many-held"],
     )
     operation["description"] = (
-        "`Prefer: wait=N` holds an answer that would be empty. With `Prefer:"
+        "`Prefer: wait=N` holds an answer that would be empty; of a stream it is the"
+        " longest silence, 1 to 15 s. With `Prefer:"
         " return=representation`, which can stand beside it, an event that tells of a"
         " job's end has the job's document as `translation`. Each event of a stream"
         " has its cursor as `id` and the same object as `data`."

@@ -141,7 +141,7 @@ class ManyContract:
     ) -> None:
         """By the cursor of each answer; after the last change there is none."""
         source = _feed(remote)
-        end = await _end_of(source)
+        end = await end_of(source)
         told = await source.changes(end)
         assert isinstance(told, Changes), f"{told!r} is no Changes"
         assert told.changes == (), "changes come again after their end"
@@ -163,7 +163,7 @@ class ManyContract:
     async def test_a_change_is_told_by_the_feed(self, remote: SourceUnderTest) -> None:
         """Of whichever job it is."""
         source, change = _feed(remote), _changes(remote)
-        end = await _end_of(source)
+        end = await end_of(source)
         await _heard(source, end, await change())
 
     async def test_the_feed_is_held_while_nothing_changes(
@@ -171,7 +171,7 @@ class ManyContract:
     ) -> None:
         """For as long as was asked for, and then there is no change."""
         source = _feed(remote, held=True)
-        end, began = await _end_of(source), trio.current_time()
+        end, began = await end_of(source), trio.current_time()
         with trio.fail_after(_HOLD + _SOON):
             told = await source.changes(end, wait=_HOLD)
         assert told.held, "it was held, and does not say so"
@@ -181,7 +181,7 @@ class ManyContract:
     async def test_a_change_ends_a_hold(self, remote: SourceUnderTest) -> None:
         """At once, and is told."""
         source, change = _feed(remote, held=True), _changes(remote)
-        end, heard = await _end_of(source), []
+        end, heard = await end_of(source), []
 
         async def follow() -> None:
             with trio.fail_after(_SOON):
@@ -295,7 +295,7 @@ def _questions(
         feed: FeedSource = source
 
         async def ask_for_changes() -> object:
-            end = None if wait is None else await _end_of(feed)
+            end = None if wait is None else await end_of(feed)
             return await feed.changes(end, wait=wait)
 
         asks.append(ask_for_changes)
@@ -310,7 +310,7 @@ def _facts(job: Job) -> tuple[object, ...]:
     return job.id, job.status, job.unknown_word, job.error, job.result
 
 
-async def _end_of(source: FeedSource) -> str:
+async def end_of(source: FeedSource) -> str:
     """Follow a feed to its end, and return the cursor of that."""
     cursor = None
     for _ in range(_LONGEST_FEED):

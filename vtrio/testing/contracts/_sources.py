@@ -16,12 +16,13 @@ from .._invariants import Invariants
 from .._server import URL
 from ._many import ManyContract
 from ._remote import CancelAfter, SourceUnderTest
+from ._streams import StreamContract
 
 _SIDE_BY_SIDE = 20
 _STEPS = 12
 
 
-class SourceContract(ManyContract):
+class SourceContract(ManyContract, StreamContract):
     """A source translates, and does nothing else. Define the fixture `remote`.
 
     It may be async, and gives a `SourceUnderTest`. What a source says that it cannot do

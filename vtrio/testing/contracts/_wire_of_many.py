@@ -6,10 +6,14 @@ gave out, and for what cannot be one.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import pytest
 import trio
 
+from ...sources._events import EventReader
+from ...sources._reading import give_up
 from ._server_under_test import (
     COLLECTION,
     INSTANT,
@@ -142,6 +146,31 @@ class ManyOnTheWire:
         assert parts == whole
         assert await _follow(server, after=cursor) == ([], cursor)
         assert (await _follow(server, after=whole[0]["cursor"]))[0] == whole[1:]
+
+    async def test_the_feed_may_go_on_in_one_answer(
+        self, server: ServerUnderTest
+    ) -> None:
+        """As events whose ids are their cursors; a server may know no streams."""
+        events, end = await _follow(server)
+        accept = {"Accept": "text/event-stream, application/json;q=0.9"}
+        url = f"{server.url}{_FEED}?after={events[0]['cursor']}"
+        with trio.fail_after(_PATIENCE):
+            async with server.http.stream("GET", url, headers=accept) as answer:
+                assert answer.status_code == 200
+                kind = answer.headers["Content-Type"].partition(";")[0]
+                if kind == "application/json":
+                    pytest.skip("it knows no streams")
+                assert kind == "text/event-stream"
+                assert answer.headers["Cache-Control"] == "private, no-cache"
+                told: list[Any] = []
+                reader = EventReader(1_000_000)
+                pieces = answer.aiter_raw()
+                while not told or told[-1]["cursor"] != end:
+                    for event in reader.feed(await anext(pieces)):
+                        told.append(json.loads(event.data))
+                        assert event.last_id.decode() == told[-1]["cursor"]
+                await give_up(pieces)
+        assert told == events[1:]
 
     async def test_what_is_no_cursor_is_told(self, server: ServerUnderTest) -> None:
         """So are limits that are none."""
