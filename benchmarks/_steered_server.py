@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,7 @@ class SteeredEngine:
             random.Random(shuffled).shuffle(self._ends)
         self._begun = -at_once
         self._waiting = 0
-        self._go = trio.Event()
-        self._went_at = 0.0
+        self._told = [trio.Event() for _ in self._ends]
         self._token: trio.lowlevel.TrioToken | None = None
         signal.signal(signal.SIGUSR1, self._hear)
 
@@ -72,8 +72,7 @@ class SteeredEngine:
         self._waiting += 1
         if self._waiting == self._jobs:
             print("waiting", flush=True)
-        await self._go.wait()
-        await trio.sleep_until(self._went_at + LEAD + self._ends[turn])
+        await self._told[turn].wait()
         return made
 
     def _hear(self, number: int, frame: object) -> None:
@@ -82,8 +81,17 @@ class SteeredEngine:
             self._token.run_sync_soon(self._start, idempotent=True)
 
     def _start(self) -> None:
-        self._went_at = trio.current_time()
-        self._go.set()
+        # One task for all of them: a deadline each would be this engine's own work.
+        trio.lowlevel.spawn_system_task(self._tell_them)
+
+    async def _tell_them(self) -> None:
+        began = trio.current_time() + LEAD
+        for ends, told in sorted(
+            zip(self._ends, self._told, strict=True), key=itemgetter(0)
+        ):
+            if began + ends > trio.current_time():
+                await trio.sleep_until(began + ends)
+            told.set()
 
 
 def _make(task: Task) -> Translation:

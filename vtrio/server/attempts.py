@@ -7,19 +7,17 @@ is wrong with the store does not: it ends the service.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn, TypeAlias, assert_never
-
-import trio
+from typing import TypeAlias, assert_never
 
 from .._job import IllegalMove, JobProblem, JobStatus
 from . import files
 from .documents import PROBLEM_TYPES
 from .engines import Engine, EngineError, Progress, Task, Translation
 from .errors import UnknownJob
+from .flushing import Flusher
 from .folders import attempt_folder
 from .logs import get_logger
 from .store import Changes, Instant, JobRecord, Overtaken, Store
@@ -44,6 +42,7 @@ class Attempt:
         record: JobRecord,
         engine: Engine,
         store: Store,
+        flusher: Flusher,
         *,
         root: Path,
         now: Callable[[], Instant],
@@ -51,6 +50,7 @@ class Attempt:
         self._record = record
         self._engine = engine
         self._store = store
+        self._flusher = flusher
         self._root = root
         self._folder = root / attempt_folder(record.id, record.attempt)
         self._now = now
@@ -68,12 +68,7 @@ class Attempt:
         )
         if (failure := await self._make_folder()) is not None:
             return failure
-        cell = _Latest()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._note_progress, cell)
-            ending = await self._translate(task, cell.put)
-            nursery.cancel_scope.cancel("the attempt is done")
-        return ending
+        return await self._translate(task)
 
     async def conclude(self, ending: Ending) -> JobRecord | None:
         """Write down how it ended, and return the job as it then stands.
@@ -160,17 +155,15 @@ class Attempt:
             permanent=False,
         )
 
-    async def _translate(
-        self, task: Task, report: Callable[[Progress], None]
-    ) -> Translation | EngineError:
+    async def _translate(self, task: Task) -> Translation | EngineError:
         """Have the engine work; whatever is wrong with it stays with this job."""
         try:
-            made = await self._engine.translate(task, report)
+            made = await self._engine.translate(task, self._note)
             for path in (made.video, made.subtitles):
                 # Elsewhere it would be swept, or outlive its job.
                 path.relative_to(self._folder)
             # Its job must not be told completed before it would survive a power cut.
-            await files.flush(made.video, made.subtitles)
+            await self._flusher.flush(made.video, made.subtitles)
             return made
         except EngineError as error:
             return error
@@ -194,40 +187,18 @@ class Attempt:
             )
             raise rest from None
 
-    async def _note_progress(self, cell: _Latest) -> NoReturn:
-        while True:
-            progress = await cell.wait()
-            changes = Changes(
-                stage=progress.stage, progress=_within_unit(progress.fraction)
-            )
-            if progress.media_seconds is not None:
-                changes["media_seconds"] = progress.media_seconds
-            if progress.source_language is not None:
-                changes["source_language"] = progress.source_language
-            try:
-                self._store.note(
-                    self._record.id, attempt=self._record.attempt, **changes
-                )
-            except (Overtaken, UnknownJob):
-                await trio.sleep_forever()
+    def _note(self, progress: Progress) -> None:
+        """Take in what the engine reports; what comes too late says nothing."""
+        changes = Changes(
+            stage=progress.stage, progress=_within_unit(progress.fraction)
+        )
+        if progress.media_seconds is not None:
+            changes["media_seconds"] = progress.media_seconds
+        if progress.source_language is not None:
+            changes["source_language"] = progress.source_language
+        with suppress(Overtaken, UnknownJob):
+            self._store.note(self._record.id, attempt=self._record.attempt, **changes)
 
 
 def _within_unit(fraction: float) -> float | None:
     return min(max(fraction, 0.0), 1.0) if math.isfinite(fraction) else None
-
-
-class _Latest:
-    """The latest progress, for one reader: what it misses is out of date."""
-
-    def __init__(self) -> None:
-        self._values: deque[Progress] = deque(maxlen=1)
-        self._filled = trio.Event()
-
-    def put(self, progress: Progress) -> None:
-        self._values.append(progress)
-        self._filled.set()
-
-    async def wait(self) -> Progress:
-        await self._filled.wait()
-        self._filled = trio.Event()
-        return self._values.pop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import math
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import trio
 
 from .._threads import in_thread
 from .errors import NoRoom, NotReady
+from .flushing import flush_now
 from .logs import get_logger
 
 _log = get_logger("vtrio.server.files")
@@ -59,30 +59,10 @@ async def move_into(source: Path, target: Path) -> None:
     def move() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
-        _flush_now(target.parent)
-        _flush_now(target.parent.parent)
+        flush_now(target.parent)
+        flush_now(target.parent.parent)
 
     await in_thread(move)
-
-
-async def flush(*paths: Path) -> None:
-    """Have the disk keep some files, and that they are in their folders."""
-
-    def flush_all() -> None:
-        for path in {*paths, *(path.parent for path in paths)}:
-            _flush_now(path)
-        for folder in {path.parent.parent for path in paths}:
-            _flush_now(folder)
-
-    await in_thread(flush_all)
-
-
-def _flush_now(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 async def remove(path: Path) -> None:

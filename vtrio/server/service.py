@@ -36,6 +36,7 @@ from .errors import (
     UnknownJob,
 )
 from .files import Patience
+from .flushing import Flusher
 from .folders import JOBS, UPLOADS, folders_of_jobs, job_folder, sweep, why_not
 from .limits import Limits
 from .logs import get_logger
@@ -138,6 +139,7 @@ class JobService:
         self.patience = patience or Patience()
         self._engine = engine
         self._folder = folder
+        self._flusher = Flusher()
         self._workers = workers
         self._keep = keep
         self._max_run_time = max_run_time
@@ -289,7 +291,12 @@ class JobService:
     async def _attempt(self, record: JobRecord, running: _Running) -> None:
         """Make one attempt, and write down how it ended whatever ends it."""
         attempt = Attempt(
-            record, self._engine, self.store, root=self._folder, now=self.now
+            record,
+            self._engine,
+            self.store,
+            self._flusher,
+            root=self._folder,
+            now=self.now,
         )
         ending: Ending = None
         _log.info("attempt-started", id=record.id, attempt=record.attempt)
