@@ -6,24 +6,16 @@ changes in its transaction stand.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import PurePath
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    bindparam,
-    delete,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from ..._job import ALLOWED_MOVES, JobProblem, JobStatus, check_move
+from ..._job import IllegalMove, JobProblem, JobStatus, check_move
 from ..errors import KeyReused, TooManyWaiting, UnknownJob
+from . import reading
 from .records import (
     ApiKeyRecord,
     Changes,
@@ -41,8 +33,9 @@ from .tables import (
     FACTS,
     IDEMPOTENCY_KEYS,
     JOBS,
+    WHAT_CHANGES,
     Times,
-    columns_of,
+    row_of,
     to_number,
 )
 
@@ -63,12 +56,23 @@ class Changed(Generic[_T]):
     floor: int = 0
 
 
-_WRITE_EVENT = insert(EVENTS).returning(EVENTS.c.cursor)
-# The statuses from which the table of moves leads to each.
-_BEFORE = {
-    status: [start for start, ends in ALLOWED_MOVES.items() if status in ends]
-    for status in JobStatus
-}
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of a job's status, in the name of an attempt or of its owner (None)."""
+
+    job_id: str
+    status: JobStatus
+    at: Instant
+    attempt: int | None
+    changes: Changes
+
+
+_WRITE_MOVES = (
+    update(JOBS)
+    .where(JOBS.c.number == bindparam("at_number"))
+    .values({name: bindparam(name) for name in WHAT_CHANGES})
+)
+_WRITE_EVENTS = insert(EVENTS).returning(EVENTS.c.cursor, sort_by_parameter_order=True)
 
 
 def submit(
@@ -89,19 +93,9 @@ def submit(
         if first is not None:
             return Changed(first)
     _check_room(connection, most_waiting)
-    row = {
-        "id": record.id,
-        "owner": record.owner,
-        "status": record.status.value,
-        "source": record.source.as_posix(),
-        "target_language": record.target_language,
-        "source_language": record.source_language,
-        "created_at": to_number(record.created),
-        "attempt": record.attempt,
-        "failures": record.failures,
-        "deaths": record.deaths,
-    }
-    number = connection.execute(insert(JOBS).returning(JOBS.c.number), row).scalar_one()
+    number = connection.execute(
+        insert(JOBS).returning(JOBS.c.number), row_of(record)
+    ).scalar_one()
     if key is not None:
         connection.execute(
             insert(IDEMPOTENCY_KEYS),
@@ -116,72 +110,79 @@ def submit(
             },
         )
     kept = replace(record, number=number)
-    event = _write_event(connection, kept, record.created)
-    submission = Submission(kept, created=True, cursor=event.cursor - 1)
-    return Changed(submission, (kept,), (event,))
+    events = _write_events(connection, [(kept, record.created)])
+    submission = Submission(kept, created=True, cursor=events[0].cursor - 1)
+    return Changed(submission, (kept,), events)
 
 
 def claim(
     connection: Connection, times: Times, at: Instant, most: int
 ) -> Changed[tuple[JobRecord, ...]]:
     """Set the pending jobs that came first running, `most` of them at most."""
-    found = connection.execute(
-        select(JOBS.c.id)
+    rows = connection.execute(
+        select(JOBS)
         .where(JOBS.c.status == JobStatus.PENDING.value)
         .order_by(JOBS.c.number)
         .limit(most)
         # Says nothing to SQLite, where one transaction writes at a time.
         .with_for_update(skip_locked=True)
-    ).scalars()
-    claimed = [
-        _moved(
-            connection,
-            times,
-            job_id,
-            {
-                "status": JobStatus.RUNNING.value,
-                "started_at": to_number(at),
-                "attempt": JOBS.c.attempt + 1,
-                "progress": None,
-                "stage": None,
-            },
+    )
+    started = times.as_kept(at)
+    claimed = tuple(
+        replace(
+            record,
+            status=JobStatus.RUNNING,
+            started=started,
+            attempt=record.attempt + 1,
+            progress=None,
+            stage=None,
         )
-        for job_id in list(found)
-    ]
-    events = tuple(_write_event(connection, record, at) for record in claimed)
-    return Changed(tuple(claimed), tuple(claimed), events)
+        for record in map(times.record, rows)
+    )
+    events = _write_moved(connection, [(record, at) for record in claimed])
+    return Changed(claimed, claimed, events)
 
 
-def move(
-    connection: Connection,
-    times: Times,
-    job_id: str,
-    status: JobStatus,
-    at: Instant,
-    attempt: int | None,
-    changes: Changes,
-) -> Changed[JobRecord]:
-    """Change a job's status, in the name of an attempt or of its owner (None).
+def move_together(
+    connection: Connection, times: Times, moves: Sequence[Move]
+) -> list[Changed[JobRecord] | Exception]:
+    """Make moves in their order; each is whole, or refused as if it came alone.
 
-    Raises:
-        UnknownJob: there is none of this id.
-        IllegalMove: the table of moves does not lead there.
-        Overtaken: it is not this attempt that runs.
+    Many cost three statements, as one does: the status that a move starts from is read
+    and not asked for in the update, which is as good because one transaction writes at
+    a time.
+
+    Returns:
+        What became of each: `UnknownJob` where there is none of this id, `IllegalMove`
+        where the table of moves does not lead there, `Overtaken` where it is not this
+        attempt that runs.
     """
-    values = {**columns_of(changes), "status": status.value}
-    if status.is_final:
-        values["finished_at"] = to_number(at)
-    if status is JobStatus.PENDING:
-        values["started_at"] = None
-    statement = _move_statement(status, tuple(sorted(values)), attempt is not None)
-    row = connection.execute(
-        statement, {**values, "at_id": job_id, "at_attempt": attempt}
-    ).one_or_none()
-    if row is None:
-        _explain(connection, times, job_id, status, attempt)
-    record = times.record(row)
-    event = _write_event(connection, record, at)
-    return Changed(record, (record,), (event,))
+    known = reading.jobs(connection, times, [move.job_id for move in moves])
+    outcomes: list[JobRecord | Exception] = []
+    for move in moves:
+        try:
+            record = _moved(known.get(move.job_id), move, times)
+        except (UnknownJob, IllegalMove, Overtaken) as refusal:
+            outcomes.append(refusal)
+        else:
+            known[record.id] = record
+            outcomes.append(record)
+    events = iter(
+        _write_moved(
+            connection,
+            [
+                (outcome, move.at)
+                for outcome, move in zip(outcomes, moves, strict=True)
+                if isinstance(outcome, JobRecord)
+            ],
+        )
+    )
+    return [
+        Changed(outcome, (outcome,), (next(events),))
+        if isinstance(outcome, JobRecord)
+        else outcome
+        for outcome in outcomes
+    ]
 
 
 def take_up(
@@ -200,22 +201,21 @@ def take_up(
     ).all()
     taken: list[JobRecord] = []
     for row in cut_off:
-        deaths = row.deaths + 1
-        values: dict[str, Any] = {"deaths": deaths, "stage": None}
-        if deaths < most_deaths:
-            values |= {
-                "status": JobStatus.PENDING.value,
-                "started_at": None,
-                "progress": None,
-            }
+        record = times.record(row)
+        record = replace(record, deaths=record.deaths + 1, stage=None)
+        if record.deaths < most_deaths:
+            record = replace(
+                record, status=JobStatus.PENDING, started=None, progress=None
+            )
         else:
-            values |= {
-                "status": JobStatus.ERROR.value,
-                "finished_at": to_number(at),
-                **columns_of(Changes(error=too_deadly)),
-            }
-        taken.append(_moved(connection, times, row.id, values))
-    events = tuple(_write_event(connection, record, at) for record in taken)
+            record = replace(
+                record,
+                status=JobStatus.ERROR,
+                finished=times.as_kept(at),
+                error=too_deadly,
+            )
+        taken.append(record)
+    events = _write_moved(connection, [(record, at) for record in taken])
     return Changed(tuple(taken), tuple(taken), events)
 
 
@@ -232,15 +232,11 @@ def remove(
         raise UnknownJob(job_id)
     ended = Changed(times.record(row))
     if not ended.value.is_final:
-        ended = move(
-            connection,
-            times,
-            job_id,
-            JobStatus.CANCELLED,
-            at,
-            None,
-            Changes(stage=None),
-        )
+        cancelled = Move(job_id, JobStatus.CANCELLED, at, None, Changes(stage=None))
+        (outcome,) = move_together(connection, times, [cancelled])
+        if isinstance(outcome, Exception):  # pragma: no cover - all may be cancelled
+            raise outcome
+        ended = outcome
     connection.execute(delete(JOBS).where(JOBS.c.id == job_id))
     return replace(ended, deleted=((job_id, ended.value.status),))
 
@@ -367,69 +363,71 @@ def _check_room(connection: Connection, most_waiting: int) -> None:
         )
 
 
-def _moved(
-    connection: Connection, times: Times, job_id: str, values: dict[str, Any]
-) -> JobRecord:
-    return times.record(
-        connection.execute(
-            update(JOBS).where(JOBS.c.id == job_id).values(values).returning(JOBS)
-        ).one()
+def _moved(record: JobRecord | None, move: Move, times: Times) -> JobRecord:
+    """Return a job after a move, if it may be made."""
+    if record is None:
+        raise UnknownJob(move.job_id)
+    check_move(record.id, record.status, move.status)
+    if move.attempt is not None and (
+        record.status is not JobStatus.RUNNING or record.attempt != move.attempt
+    ):
+        raise Overtaken(
+            f"attempt {move.attempt} at job {record.id!r} was overtaken: the job is"
+            f" {record.status} at attempt {record.attempt}"
+        )
+    return replace(
+        record,
+        **move.changes,
+        status=move.status,
+        started=None if move.status is JobStatus.PENDING else record.started,
+        finished=times.as_kept(move.at) if move.status.is_final else None,
     )
 
 
-def _write_event(connection: Connection, record: JobRecord, at: Instant) -> JobEvent:
-    cursor = connection.execute(
-        _WRITE_EVENT,
-        {
-            "owner": record.owner,
-            "job_id": record.id,
-            "status": record.status.value,
-            "progress": record.progress,
-            "at": to_number(at),
-        },
-    ).scalar_one()
-    return JobEvent(
-        cursor=cursor,
-        owner=record.owner,
-        job_id=record.id,
-        status=record.status,
-        progress=record.progress,
-        at=at,
+def _write_moved(
+    connection: Connection, moved: Sequence[tuple[JobRecord, Instant]]
+) -> tuple[JobEvent, ...]:
+    """Write down jobs whose status has changed, and that it has."""
+    if not moved:
+        return ()
+    connection.execute(
+        _WRITE_MOVES,
+        _rows([{**row_of(job), "at_number": job.number} for job, _ in moved]),
+    )
+    return _write_events(connection, moved)
+
+
+def _write_events(
+    connection: Connection, moved: Sequence[tuple[JobRecord, Instant]]
+) -> tuple[JobEvent, ...]:
+    cursors = connection.execute(
+        _WRITE_EVENTS,
+        _rows(
+            [
+                {
+                    "owner": job.owner,
+                    "job_id": job.id,
+                    "status": job.status.value,
+                    "progress": job.progress,
+                    "at": to_number(at),
+                }
+                for job, at in moved
+            ]
+        ),
+    ).scalars()
+    return tuple(
+        JobEvent(
+            cursor=cursor,
+            owner=job.owner,
+            job_id=job.id,
+            status=job.status,
+            progress=job.progress,
+            at=at,
+        )
+        for cursor, (job, at) in zip(cursors, moved, strict=True)
     )
 
 
-@cache
-def _move_statement(
-    status: JobStatus, columns: tuple[str, ...], by_attempt: bool
-) -> ReturningUpdate[Any]:
-    """Return the statement that moves a job; there are few, and making one is slow."""
-    starts = {JobStatus.RUNNING} if by_attempt else set(JobStatus)
-    allowed: ColumnElement[bool] = JOBS.c.status.in_(
-        [start.value for start in _BEFORE[status] if start in starts]
-    )
-    if by_attempt:
-        allowed &= JOBS.c.attempt == bindparam("at_attempt")
-    return (
-        update(JOBS)
-        .where(JOBS.c.id == bindparam("at_id"), allowed)
-        .values({name: bindparam(name) for name in columns})
-        .returning(JOBS)
-    )
-
-
-def _explain(
-    connection: Connection,
-    times: Times,
-    job_id: str,
-    status: JobStatus,
-    attempt: int | None,
-) -> NoReturn:
-    """Say why a job cannot be moved."""
-    row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one_or_none()
-    if row is None:
-        raise UnknownJob(job_id)
-    check_move(job_id, JobStatus(row.status), status)
-    raise Overtaken(
-        f"attempt {attempt} at job {job_id!r} was overtaken: the job is {row.status}"
-        f" at attempt {row.attempt}"
-    )
+def _rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]] | dict[str, Any]:
+    """Return a lone row as itself: SQLAlchemy has less to do for it."""
+    return rows if len(rows) > 1 else rows[0]

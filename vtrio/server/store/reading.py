@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from ..._job import JobStatus
 from .records import ApiKeyRecord, EventPage, JobRecord
@@ -12,11 +12,14 @@ from .tables import API_KEYS, EVENTS, FACTS, JOBS, Times
 
 # SQLite takes a limited number of parameters.
 _AT_ONCE = 500
+# Made once, because making a statement takes longer than running it.
+_JOB = select(JOBS).where(JOBS.c.id == bindparam("job_id"))
+_JOBS = select(JOBS).where(JOBS.c.id.in_(bindparam("job_ids", expanding=True)))
 
 
 def job(connection: Connection, times: Times, job_id: str) -> JobRecord | None:
     """Return one job, if there is one of this id."""
-    row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one_or_none()
+    row = connection.execute(_JOB, {"job_id": job_id}).one_or_none()
     return None if row is None else times.record(row)
 
 
@@ -25,10 +28,12 @@ def jobs(
 ) -> dict[str, JobRecord]:
     """Return those of these jobs that there are, by their ids."""
     found: dict[str, JobRecord] = {}
+    if len(job_ids) == 1:  # as most often, and at half the cost
+        alone = job(connection, times, job_ids[0])
+        return {} if alone is None else {alone.id: alone}
     for start in range(0, len(job_ids), _AT_ONCE):
-        rows = connection.execute(
-            select(JOBS).where(JOBS.c.id.in_(job_ids[start : start + _AT_ONCE]))
-        )
+        some = {"job_ids": job_ids[start : start + _AT_ONCE]}
+        rows = connection.execute(_JOBS, some)
         found |= {row.id: times.record(row) for row in rows}
     return found
 

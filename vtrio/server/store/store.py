@@ -21,7 +21,7 @@ from ..._job import JobProblem, JobStatus
 from ..._threads import in_thread
 from ..errors import ExpiredCursor, UnknownJob
 from . import changing, reading
-from .changing import Changed
+from .changing import Changed, Move
 from .failures import translate
 from .opening import for_reading, open_engine, refusing_to_serve
 from .records import (
@@ -147,9 +147,15 @@ class Store:
             Overtaken: it is not this attempt that runs.
         """
         noted = self._noted.get(job_id, Changes())
-        return await self._change(
-            changing.move, job_id, status, at, attempt, Changes(**{**noted, **changes})
+        changes = Changes(**{**noted, **changes})
+        return await self._writer.write_together(
+            self._move, Move(job_id, status, at, attempt, changes)
         )
+
+    def _move(
+        self, connection: Connection, moves: Sequence[Move]
+    ) -> list[Changed[JobRecord] | Exception]:
+        return changing.move_together(connection, self._times, moves)
 
     def note(self, job_id: str, *, attempt: int, **changes: Unpack[Changes]) -> None:
         """Remember what a running attempt has told, until the job's next change.

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from ..._job import JobProblem, JobStatus
-from .records import ApiKeyRecord, Changes, Instant, JobEvent, JobRecord
+from .records import ApiKeyRecord, Instant, JobEvent, JobRecord
 
 METADATA = MetaData()
 
@@ -136,6 +136,10 @@ class Times:
             _EPOCH + timedelta(microseconds=number),
         )
 
+    def as_kept(self, instant: Instant) -> Instant:
+        """Return an instant as it will be when it comes back out of the store."""
+        return self.instant(to_number(instant))
+
     def record(self, row: Row[Any]) -> JobRecord:
         """Return the job that a row holds."""
         error = None
@@ -195,18 +199,50 @@ def to_number(instant: Instant) -> int:
     return (instant.wall - _EPOCH) // _MICROSECOND
 
 
-def columns_of(changes: Changes) -> dict[str, Any]:
-    """Return the columns that changes of a job are written into."""
-    columns: dict[str, Any] = dict(changes)
-    for name in ("video", "subtitles"):
-        if columns.get(name) is not None:
-            columns[name] = columns[name].as_posix()
-    if "error" in columns:
-        error: JobProblem | None = columns.pop("error")
-        columns["error_type"] = error.type if error else None
-        columns["error_title"] = error.title if error else None
-        columns["error_detail"] = error.detail if error else None
-    return columns
+def row_of(record: JobRecord) -> dict[str, Any]:
+    """Return the columns of a job, its number aside."""
+    error = record.error
+    return {
+        "id": record.id,
+        "owner": record.owner,
+        "status": record.status.value,
+        "source": record.source.as_posix(),
+        "target_language": record.target_language,
+        "source_language": record.source_language,
+        "created_at": to_number(record.created),
+        "started_at": _number_or_none(record.started),
+        "finished_at": _number_or_none(record.finished),
+        "attempt": record.attempt,
+        "failures": record.failures,
+        "deaths": record.deaths,
+        "progress": record.progress,
+        "stage": record.stage,
+        "media_seconds": record.media_seconds,
+        "error_type": error.type if error else None,
+        "error_title": error.title if error else None,
+        "error_detail": error.detail if error else None,
+        "video": _text_or_none(record.video),
+        "subtitles": _text_or_none(record.subtitles),
+    }
+
+
+WHAT_CHANGES = frozenset(JOBS.c.keys()) - {
+    "number",
+    "id",
+    "owner",
+    "source",
+    "target_language",
+    "created_at",
+}
+"""The columns that are written anew when the status of a job changes."""
+
+
+def _number_or_none(instant: Instant | None) -> int | None:
+    return None if instant is None else to_number(instant)
+
+
+def _text_or_none(path: PurePath | None) -> str | None:
+    return None if path is None else path.as_posix()
 
 
 def _path_or_none(text: str | None) -> PurePath | None:

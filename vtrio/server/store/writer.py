@@ -10,8 +10,10 @@ Changes are committed in the order in which they came, and told in that order.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, NoReturn, TypeVar, cast
 
 import trio
@@ -26,7 +28,10 @@ from .failures import translate
 from .records import Overtaken
 
 _T = TypeVar("_T")
+_I = TypeVar("_I")
 Change = Callable[[Connection], Changed[_T]]
+Together = Callable[[Connection, Sequence[_I]], Sequence[Changed[_T] | Exception]]
+"""Makes several changes of one kind, and tells what became of each."""
 
 # A change that raises one of these has written nothing; after any other error that
 # cannot be told, and the transaction is given up.
@@ -40,7 +45,8 @@ _MOST_AT_ONCE = 256
 class _Entry:
     """A change that waits for its transaction, and what became of it."""
 
-    change: Change[Any]
+    change: Together[Any, Any]
+    item: object
     done: trio.Event = field(default_factory=trio.Event)
     changed: Changed[Any] | None = None
     error: Exception | None = None
@@ -70,10 +76,26 @@ class Writer:
             StoreFailed: the store cannot be used, and nothing has changed.
             NoRoom: the disk is full, and nothing has changed.
         """
+
+        def alone(
+            connection: Connection, _items: Sequence[None]
+        ) -> Sequence[Changed[_T] | Exception]:
+            try:
+                return [change(connection)]
+            except _REFUSALS as refusal:
+                return [refusal]
+
+        return await self.write_together(alone, None)
+
+    async def write_together(self, change: Together[_I, _T], item: _I) -> _T:
+        """Do the same with one of several items, of which a change takes many.
+
+        Those that come to one transaction one after the other are given to it together.
+        """
         await trio.lowlevel.checkpoint()
         if self._closed:
             raise trio.ClosedResourceError("the store is closed")
-        entry = _Entry(change)
+        entry = _Entry(change, item)
         self._waiting.append(entry)
         self._wake.set()
         # Bounded by the disk alone, as any work in a thread.
@@ -141,12 +163,14 @@ class Writer:
     def _try(self, batch: list[_Entry]) -> Exception | None:
         try:
             with self._engine.begin() as connection:
-                for entry in batch:
-                    entry.changed = entry.error = None
-                    try:
-                        entry.changed = entry.change(connection)
-                    except _REFUSALS as refusal:
-                        entry.error = refusal
+                for change, together in groupby(batch, key=attrgetter("change")):
+                    entries = list(together)
+                    outcomes = change(connection, [entry.item for entry in entries])
+                    for entry, outcome in zip(entries, outcomes, strict=True):
+                        if isinstance(outcome, Changed):
+                            entry.changed = outcome
+                        else:
+                            entry.error = outcome
         except Exception as error:  # noqa: BLE001 - it is told to whoever asked
             for entry in batch:
                 entry.changed = entry.error = None
