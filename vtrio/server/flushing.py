@@ -17,6 +17,7 @@ from pathlib import Path
 import trio
 
 from .._threads import in_thread
+from .unabandoned import Unabandoned
 
 # Seconds from one flush to the next: no one minds to be told so much later, and at
 # hundreds of ends a second it saves half of the server's work.
@@ -29,7 +30,7 @@ class _Batch:
 
     files: list[tuple[Path, ...]] = field(default_factory=list)
     errors: Sequence[Exception | None] = ()
-    done: trio.Event = field(default_factory=trio.Event)
+    flushed: Unabandoned = field(default_factory=Unabandoned)
 
 
 class Flusher:
@@ -55,16 +56,17 @@ class Flusher:
         batch = self._next
         place = len(batch.files)
         batch.files.append(paths)
-        with trio.CancelScope(shield=True):
-            if place == 0:
+        if place == 0:
+            # Whoever is first in it does it for all.
+            with trio.CancelScope(shield=True):  # bounded by the disk
                 await self._flush(batch)
-            else:
-                await batch.done.wait()
+        else:
+            await batch.flushed.wait()
         if (error := batch.errors[place]) is not None:
             raise error
 
     async def _flush(self, batch: _Batch) -> None:
-        """Flush a batch when its turn has come; whoever is first in it does it for all."""
+        """Flush a batch when its turn has come."""
         async with self._one_at_a_time:
             await trio.sleep_until(self._not_before)
             self._not_before = trio.current_time() + _PAUSE
@@ -74,7 +76,7 @@ class Flusher:
             except Exception as error:  # noqa: BLE001 - it is raised to each of them
                 batch.errors = [error] * len(batch.files)
             finally:
-                batch.done.set()
+                batch.flushed.done()
 
 
 def flush_now(path: str | Path) -> None:

@@ -337,8 +337,9 @@ class JobService:
             except NoRoom:
                 _log.error("attempt-not-concluded", id=record.id)
                 await trio.sleep(_PAUSE_WHEN_FULL)
-        with trio.move_on_at(self.patience.deadline(), shield=True):
-            await attempt.tidy(concluded)
+        if concluded is None or concluded.status is not JobStatus.COMPLETED:
+            with trio.move_on_at(self.patience.deadline(), shield=True):
+                await attempt.tidy()
         return concluded
 
     async def _forget(self) -> NoReturn:

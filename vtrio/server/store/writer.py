@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..._job import IllegalMove
 from ..._threads import in_thread
 from ..errors import RequestRefused
+from ..unabandoned import Unabandoned
 from .changing import Changed
 from .failures import translate
 from .records import Overtaken
@@ -47,7 +48,7 @@ class _Entry:
 
     change: Together[Any, Any]
     item: object
-    done: trio.Event = field(default_factory=trio.Event)
+    committed: Unabandoned = field(default_factory=Unabandoned)
     changed: Changed[Any] | None = None
     error: Exception | None = None
 
@@ -99,8 +100,7 @@ class Writer:
         self._waiting.append(entry)
         self._wake.set()
         # Bounded by the disk alone, as any work in a thread.
-        with trio.CancelScope(shield=True):
-            await entry.done.wait()
+        await entry.committed.wait()
         if entry.error is not None:
             raise entry.error
         return cast("Changed[_T]", entry.changed).value
@@ -144,7 +144,7 @@ class Writer:
             for entry in batch:
                 if entry.changed is None and entry.error is None:
                     entry.error = trio.ClosedResourceError("the store was closed")
-                entry.done.set()
+                entry.committed.done()
 
     def _commit(self, batch: list[_Entry]) -> None:
         """Commit the changes of a batch together; runs in a thread."""
