@@ -81,7 +81,7 @@ class SteeredEngine:
             self._token.run_sync_soon(self._start, idempotent=True)
 
     def _start(self) -> None:
-        # One task for all of them: a deadline each would be this engine's own work.
+        # One task for all: a deadline for each would be work that no server has.
         trio.lowlevel.spawn_system_task(self._tell_them)
 
     async def _tell_them(self) -> None:
