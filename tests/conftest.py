@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,9 @@ import httpx2
 import pytest
 import trio
 from hypothesis import HealthCheck, settings
+
+# The benchmarks are in no wheel. Last, for vtrio itself is that of the wheel.
+sys.path.append(str(Path(__file__).parent.parent))
 
 # How long an example takes tells of the machine and of what else it does, not of us.
 settings.register_profile(

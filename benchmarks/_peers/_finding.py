@@ -62,7 +62,7 @@ def _why_left_out(name: str, error: ModuleNotFoundError) -> str:
     missing = error.name or ""
     if missing.startswith(f"{__package__}."):
         raise error  # a module of ours
-    # A distribution and its module differ in a sign, or have a namespace before it.
-    if name.replace("-", ".").startswith(missing):
+    # Of google-api-core, Python misses `google` or `google.api_core`.
+    if name.startswith(missing.replace(".", "-").replace("_", "-")):
         return f"{name} is not installed (vtrio[bench]): left out"
     return f"{missing} is not installed (vtrio[bench]): {name} is left out"
