@@ -170,7 +170,7 @@ def test_what_is_missing_is_left_out_with_a_line(
 
 def test_each_wait_among_many_is_reported_once(jobs: Jobs, peer: Peer) -> None:
     """More at once than there are connections, so that some wait for their turn."""
-    good = [jobs.address(f"good-{number}") for number in range(CONNECTIONS + 6)]
+    good = [jobs.address(f"good-{number}") for number in range(2 * CONNECTIONS)]
     bad = [jobs.address("bad"), jobs.address("withdrawn")]
     reports = wait(peer, [*good, *bad], 20, peer.tuned(0.1))
     assert [reports[url] for url in good] == [["completed"]] * len(good)

@@ -17,7 +17,7 @@ import trio
 from stamina.instrumentation import set_on_retry_hooks
 
 from . import Outcome, Report, Way
-from ._running import ENDS, wait_in_tasks
+from ._running import ENDS, Get, wait_in_tasks
 
 NAME = "stamina"
 NEEDS: Sequence[str] = ("stamina", "tenacity", "httpx", "trio")
@@ -56,16 +56,16 @@ def wait_for_all(urls: Sequence[str], limit: float, way: Way, report: Report) ->
         set_on_retry_hooks(None)
 
 
-async def _wait(limit: float, way: Way, client: httpx.AsyncClient, url: str) -> Outcome:
+async def _wait(limit: float, way: Way, get: Get, url: str) -> Outcome:
     caller = stamina.AsyncRetryingCaller(timeout=limit, **way.settings)
     try:
-        return await caller((httpx.HTTPError, Unfinished), _ask, client, url)
+        return await caller((httpx.HTTPError, Unfinished), _ask, get, url)
     except Unfinished:  # the limit, or that of attempts
         return "timeout"
 
 
-async def _ask(client: httpx.AsyncClient, url: str) -> Outcome:
-    response = await client.get(url)
+async def _ask(get: Get, url: str) -> Outcome:
+    response = await get(url)
     status: str = response.raise_for_status().json()["status"]
     if status not in ENDS:
         raise Unfinished

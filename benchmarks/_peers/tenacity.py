@@ -18,7 +18,7 @@ import tenacity
 import trio
 
 from . import Outcome, Report, Way
-from ._running import ENDS, wait_in_tasks
+from ._running import ENDS, Get, wait_in_tasks
 
 NAME = "tenacity"
 NEEDS: Sequence[str] = ("tenacity", "httpx", "trio")
@@ -42,7 +42,7 @@ def wait_for_all(urls: Sequence[str], limit: float, way: Way, report: Report) ->
     trio.run(wait_in_tasks, urls, partial(_wait, limit, way), report)
 
 
-async def _wait(limit: float, way: Way, client: httpx.AsyncClient, url: str) -> Outcome:
+async def _wait(limit: float, way: Way, get: Get, url: str) -> Outcome:
     stop = getattr(tenacity, way.settings["stop"])
     retrying = tenacity.AsyncRetrying(
         wait=tenacity.wait_fixed(way.settings["wait_fixed"]),
@@ -51,13 +51,13 @@ async def _wait(limit: float, way: Way, client: httpx.AsyncClient, url: str) -> 
         | tenacity.retry_if_result(_is_unfinished),
     )
     try:
-        return ENDS[await retrying(_ask, client, url)]
+        return ENDS[await retrying(_ask, get, url)]
     except tenacity.RetryError:
         return "timeout"
 
 
-async def _ask(client: httpx.AsyncClient, url: str) -> str:
-    response = await client.get(url)
+async def _ask(get: Get, url: str) -> str:
+    response = await get(url)
     status: str = response.raise_for_status().json()["status"]
     return status
 
