@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -219,7 +220,7 @@ def test_events_are_those_of_the_text(
 def test_it_is_all_the_same_how_a_stream_is_cut(text: bytes, cuts: list[int]) -> None:
     """The pieces of the wire mean nothing."""
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    pieces = [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [text[a:b] for a, b in pairwise(places)]
     assert read(*pieces) == read(text)
 
 
