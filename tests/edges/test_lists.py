@@ -68,7 +68,11 @@ def test_it_says_what_it_can(source: TranslationsSource) -> None:
     assert isinstance(source, ManySource)
     assert isinstance(source, FeedSource)
     assert source.capabilities == Capabilities(
-        status_of_many=True, held_status=True, change_feed=True, most_ids=200
+        status_of_many=True,
+        held_status=True,
+        change_feed=True,
+        event_stream=True,
+        most_ids=200,
     )
 
 

@@ -173,7 +173,7 @@ class LosesAllChanges:
 
     def __init__(self, server: ScriptedServer) -> None:
         self._source = TranslationsSource(HttpEdge(URL, http=server.http()))
-        self.capabilities = self._source.capabilities
+        self.capabilities = replace(self._source.capabilities, event_stream=False)
         self.remote = self._source.remote
 
     async def status(self, job_id: str) -> Any:

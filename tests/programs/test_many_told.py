@@ -47,7 +47,7 @@ class Twisted:
         self._changes = changes
         self._many = many
         self._late = late
-        self.capabilities = self._source.capabilities
+        self.capabilities = replace(self._source.capabilities, event_stream=False)
         self.remote = self._source.remote
 
     async def status(self, job_id: str) -> Answer:
