@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
+
+# What is left of an outer block's time, where an inner one has taken all of it.
+_AT_ONCE = 1e-3
 
 
 @contextmanager
 def ending_within(seconds: float) -> Iterator[None]:
     """Leave the block by an exception when it takes longer, and on SIGTERM.
 
-    So what the block has started is ended on its way out, whatever it is busy with.
+    So what the block has started is ended on its way out, whatever it is busy with. Of
+    two blocks, one in the other, the inner one's time counts first.
 
     Raises:
         RuntimeError: it took longer.
@@ -28,10 +33,14 @@ def ending_within(seconds: float) -> Iterator[None]:
 
     handlers = {signal.SIGALRM: take_no_longer, signal.SIGTERM: end}
     before = {number: signal.signal(number, own) for number, own in handlers.items()}
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    began = time.monotonic()
+    outer, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+        if outer:
+            left = outer - (time.monotonic() - began)
+            signal.setitimer(signal.ITIMER_REAL, max(left, _AT_ONCE))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ._pictures import make_logarithmic, new_figure, save, set_legend
+
 # Enough to see what differs; the table has them all.
 _PANELS = (
     "uniform(5, 15) s",
@@ -18,35 +20,17 @@ _KNOB = "Learned, request_cost x "
 
 def draw_frontiers(workloads: list[dict[str, Any]], path: Path) -> None:
     """Draw some of the workloads, or the only one; skipped without matplotlib."""
-    try:
-        import matplotlib as mpl
-
-        mpl.use("agg")
-        from matplotlib import pyplot as plt
-    except ModuleNotFoundError:
-        print("\npicture: skipped, matplotlib is not installed (vtrio[bench])")
-        return
     shown = [workload for workload in workloads if workload["name"] in _PANELS]
     shown = shown or workloads[:1]
     columns = 2 if len(shown) > 1 else 1
-    lines = -(-len(shown) // columns)
-    figure, axes = plt.subplots(
-        lines,
-        columns,
-        figsize=(6.4 * columns, 4.9 * lines),
-        squeeze=False,
-        layout="constrained",
-    )
-    for panel, workload in zip(axes.flat, shown, strict=False):
+    made = new_figure(-(-len(shown) // columns), columns)
+    if made is None:
+        return
+    figure, panels = made
+    for panel, workload in zip(panels, shown, strict=False):
         _draw(panel, workload)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    plt.close(figure)
-    print(f"\npicture: {path}")
+    set_legend(figure, panels[0], 3)
+    save(figure, path)
 
 
 def _draw(panel: Any, workload: dict[str, Any]) -> None:
@@ -120,11 +104,7 @@ def _draw(panel: Any, workload: dict[str, Any]) -> None:
             fontsize=6.5,
             color="0.35",
         )
-    panel.set_xscale("log")
-    panel.set_yscale("log")
-    for axis in (panel.xaxis, panel.yaxis):
-        axis.set_major_formatter("{x:g}")
+    make_logarithmic(panel)
     panel.set_xlabel("requests a job")
     panel.set_ylabel("mean lag, % of the mean duration")
     panel.set_title(workload["name"], fontsize=10)
-    panel.grid(visible=True, which="major", alpha=0.25)

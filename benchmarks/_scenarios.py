@@ -5,21 +5,33 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 
-class Scenario(Protocol):
-    """What a scenario's module offers."""
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What a scenario's module offers.
 
-    SUMMARY: str
+    Attributes:
+        name: the module's.
+        summary: `SUMMARY`, one line.
+        add_arguments: adds the options that only this scenario has.
+        run: measures, prints a table, and returns what was found.
+        quick: `QUICK`, if there is one: defaults of its options with which it takes a
+            few seconds.
+        draw: if there is one: draws what was found into a PNG file; more pictures go
+            beside it, with a word added to its stem.
+    """
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the options that only this scenario has."""
-
-    def run(self, options: argparse.Namespace) -> dict[str, Any]:
-        """Measure, print a table, and return what was found."""
-        ...
+    name: str
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], dict[str, Any]]
+    quick: Mapping[str, Any]
+    draw: Callable[[dict[str, Any], Path], None] | None
 
 
 def find_scenarios() -> dict[str, Scenario]:
@@ -30,7 +42,16 @@ def find_scenarios() -> dict[str, Scenario]:
         for module in pkgutil.iter_modules([str(here)])
         if not module.name.startswith("_")
     )
-    found: dict[str, Any] = {
-        name: importlib.import_module(f".{name}", __package__) for name in names
-    }
-    return found
+    return {name: _load(name) for name in names}
+
+
+def _load(name: str) -> Scenario:
+    module: Any = importlib.import_module(f".{name}", __package__)
+    return Scenario(
+        name=name,
+        summary=module.SUMMARY,
+        add_arguments=module.add_arguments,
+        run=module.run,
+        quick=getattr(module, "QUICK", {}),
+        draw=getattr(module, "draw", None),
+    )

@@ -114,6 +114,23 @@ def serving_bare(folder: Path) -> Iterator[Server]:
         yield server
 
 
+@contextmanager
+def serving_bad() -> Iterator[str]:
+    """Start what serves `/status` on bare sockets, well and badly; yield its address."""
+    with subprocess.Popen(
+        [sys.executable, "-m", f"{__package__}._bad_server"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=_ROOT,
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
 def apart(
     work: Callable[[Unpack[_Arguments]], Awaitable[_T]], *arguments: *_Arguments
 ) -> _T:

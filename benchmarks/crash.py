@@ -19,6 +19,7 @@ from ._crashes import crash
 from ._figures import print_table
 
 SUMMARY = "the job server, killed at random moments: what becomes of its jobs"
+QUICK = {"kills": 2}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -36,8 +36,11 @@ from . import _fleet_real, _fleet_virtual
 from ._ending import ending_within
 from ._figures import judge, print_table
 from ._fleet_ledger import Transport
+from ._needs import need_linux
 
 SUMMARY = "many jobs at once: requests, lag, CPU and memory of one client"
+# In real time `scale` has some.
+QUICK = {"jobs": 200, "over": 2.0, "virtual": True}
 
 _TRANSPORTS = get_args(Transport)
 _LIBRARIES = ("httpx", "httpx2")
@@ -79,20 +82,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Wait for the fleet, print what that took, and return it."""
     _check(options)
+    results, requests = wait_for(options)
+    _print(options, results, requests)
+    return results
+
+
+def wait_for(options: argparse.Namespace) -> tuple[dict[str, Any], Counter[str]]:
+    """Wait for a fleet, and return what that took, and its requests by what they ask.
+
+    Raises:
+        RuntimeError: it was not over in time, or nothing was told.
+        Skipped: in real time, where processes cannot be looked at.
+    """
+    if not options.virtual:
+        need_linux()
     way = _fleet_virtual if options.virtual else _fleet_real
     with (
         ending_within(way.longest(options.jobs, options.over)),
         tempfile.TemporaryDirectory(prefix="vtrio-benchmark-") as folder,
     ):
         found, requests = way.measure(options, Path(folder))
-    results = {
+    return {
         "jobs": options.jobs,
         "over": options.over,
         "transport": options.transport,
         **{name: found[name] for name in _TOLD},
-    }
-    _print(options, results, requests)
-    return results
+    }, requests
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -22,13 +22,16 @@ from vtrio import VideoTranslationClient
 
 from ._figures import judge, print_table, spread
 from ._fleet_ledger import Transport
+from ._needs import need_linux
 from ._servers import serving_simulated
 from ._submissions import submit
 
 SUMMARY = "leaving a block of many waits: how long it takes, and what is left"
+QUICK = {"jobs": 100, "rounds": 1, "settling": 1.0}
 
 _JOBS = 1000
-_SETTLING = 3.0  # seconds in which the waits are parked, and something is held
+_SETTLING = 3.0
+_LONGEST_SETTLING = 60.0
 _ROUNDS = 5
 _PROMISED_MS = 50
 _PROMISED_CANCEL_MS = 5000
@@ -38,6 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add how many jobs, and how often."""
     parser.add_argument("--jobs", type=int, default=_JOBS, metavar="N")
     parser.add_argument("--rounds", type=int, default=_ROUNDS, metavar="N")
+    parser.add_argument(
+        "--settling",
+        type=float,
+        default=_SETTLING,
+        metavar="SECONDS",
+        help="in which the waits are parked, and something is held;"
+        f" {_SETTLING:g} if not given",
+    )
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -51,6 +62,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(
                 f"--{name}={getattr(options, name)} is not allowed: must be 1 or more"
             )
+    if not 0 < options.settling <= _LONGEST_SETTLING:
+        raise ValueError(
+            f"--settling={options.settling:g} is not allowed: must be above 0, and"
+            f" {_LONGEST_SETTLING:g} s at most"
+        )
+    need_linux()
+    settling = options.settling
     flags = f"--durations fixed:86400 --max-waiting {options.jobs + 1}"
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -60,12 +78,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         ids = trio.run(submit, server.url, options.jobs, 100)
         for transport in get_args(Transport):
             rounds = [
-                trio.run(_leave, server.url, ids, transport, "leave")
+                trio.run(_leave, server.url, ids, transport, "leave", settling)
                 for _ in range(options.rounds)
             ]
             results[transport] = _summary(rounds)
         results["cancel"] = _summary(
-            [trio.run(_leave, server.url, ids, "auto", "cancel")]
+            [trio.run(_leave, server.url, ids, "auto", "cancel", settling)]
         )
         for name, told in results.items():
             times = told["ms"]
@@ -93,7 +111,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _leave(
-    url: str, ids: list[str], transport: Transport, on_exit: Any
+    url: str, ids: list[str], transport: Transport, on_exit: Any, settling: float
 ) -> tuple[float, int, int]:
     """Return the milliseconds that leaving took, and what tasks and sockets it left."""
     async with VideoTranslationClient(url) as client:
@@ -103,7 +121,7 @@ async def _leave(
             async with client.as_completed(
                 ids, transport=transport, on_exit=on_exit
             ) as outcomes:
-                await trio.sleep(_SETTLING)
+                await trio.sleep(settling)
                 if outcomes.waiting != len(ids):
                     raise RuntimeError(f"some have ended: {outcomes!r}")
                 gc.collect()

@@ -42,9 +42,10 @@ from ._workloads import (
 
 SUMMARY = "schedules: requests and lag, ours and the others', beside the optimum"
 
+QUICK = {"jobs": 200, "seeds": 1}
+
 _SEEDS = 30
 _REQUEST_SHARE = 0.02
-_PICTURE = Path(__file__).parent / "results" / "schedules.png"
 _SEED_ROW = "Exponential(1, 2)"
 
 
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--picture",
         metavar="FILE",
         type=Path,
-        help="where to draw the frontier; beside the JSON file, if there is one",
+        help="draw the frontier there; it is drawn beside the JSON file in any case",
     )
 
 
@@ -94,7 +95,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             results.append(_summarize(plan, found))
             checks.append(_check(plan, found, results[-1]))
             _print_workload(results[-1], checks[-1])
-    draw_frontiers(results, _picture_of(options))
+    if (picture := _picture_of(options)) is not None:
+        draw_frontiers(results, picture)
     if trace is not None:
         return {"workloads": results}
     more = {
@@ -104,15 +106,18 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {"workloads": results, "checks": {"workloads": checks, **more}}
 
 
-def _picture_of(options: argparse.Namespace) -> Path:
+def draw(results: dict[str, Any], path: Path) -> None:
+    """Draw the frontier of some workloads, or of the only one."""
+    draw_frontiers(results["workloads"], path)
+
+
+def _picture_of(options: argparse.Namespace) -> Path | None:
+    """Return where a picture goes that is not beside the results."""
     if options.picture is not None:
         return Path(options.picture)
-    if options.json is not None:
-        return Path(options.json.with_suffix(".png"))
-    # The picture of the README is of its own workloads, and of nobody else's.
-    if options.durations is not None:
+    if options.durations is not None and options.json is None:
         return Path(f"{options.durations.stem}-frontier.png")
-    return _PICTURE
+    return None
 
 
 def _plan(workload: Workload, jobs: int) -> Plan:

@@ -19,6 +19,7 @@ from ._feed import follow_feed
 from ._figures import judge, lags_in_ms, print_table, spread
 from ._held_requests import HOLD, lags_of_held
 from ._memory import bytes_a_held_request, forget_peak, peak, resident, upload
+from ._needs import need_linux
 from ._rates import paired_rates, ratios
 from ._servers import apart, serving_bare, serving_simulated, serving_steered
 from ._siege import besiege
@@ -26,6 +27,19 @@ from ._submissions import list_jobs, submission_rates, submit
 from ._wire import get
 
 SUMMARY = "the job server: promptness, throughput, memory, bad clients"
+QUICK = {
+    "held": 50,
+    "held_within": 1.0,
+    "feed_jobs": 200,
+    "feed_within": 2.5,
+    "connections": 4,
+    "pairs": 1,
+    "seconds": 0.5,
+    "upload_mib": 16,
+    "upload_within": 0.5,
+    "memory_held": 50,
+    "bad": 12,
+}
 
 _MIB = 1024**2
 # Processes that ran at once of late, above which times are not the server's alone.
@@ -60,6 +74,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for name in _AMOUNTS:
         if getattr(options, name.replace("-", "_")) <= 0:
             raise ValueError(f"--{name} must be above 0")
+    need_linux()
     load, _, _ = os.getloadavg()
     if load > _BUSY:
         print(f"the machine is busy (load {load:.1f}): others' work is in the figures")
