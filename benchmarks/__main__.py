@@ -1,23 +1,24 @@
 """The program: `python -m benchmarks list | all | NAME [...] [--json FILE] [--quick]`.
 
-Each scenario runs alone, and has options of its own, which it takes where it is the only
-one. Where one of several fails, the others are run all the same.
+A scenario has options of its own, which it takes where it is the only one. Several run
+in a process each, and where one fails, the others are run all the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+import tempfile
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from ._ending import ending_within
 from ._environment import environment, write_json
 from ._needs import Skipped
+from ._running import read_results, run_each
 from ._scenarios import Scenario, find_scenarios
 
 _PROGRAM = "python -m benchmarks"
@@ -40,10 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = list(takewhile(lambda word: not word.startswith("-"), words))
     rest = words[len(names) :]
     if names == ["all"]:
-        return _run_all(scenarios, rest)
+        return _run_all(list(scenarios), rest)
     if names and all(name in scenarios for name in names):
-        chosen = [scenarios[name] for name in dict.fromkeys(names)]
-        return _run_alone(chosen[0], rest) if len(chosen) == 1 else _run(chosen, rest)
+        chosen = list(dict.fromkeys(names))
+        if len(chosen) == 1:
+            return _run_alone(scenarios[chosen[0]], rest)
+        return _run_some(chosen, rest)
     parser = _describe(scenarios)
     if names and names != ["list"]:
         wrong = next(name for name in names if name not in scenarios)
@@ -120,104 +123,47 @@ def _parse_own(
 def _run_alone(scenario: Scenario, words: Sequence[str]) -> int:
     parser, options = _parse_own(scenario, words)
     where = environment(options.seed)
-    runs = _Runs()
+    began = time.monotonic()
     try:
-        runs.run(scenario, options)
+        with ending_within(_LONGEST_QUICKLY if options.quick else _LONGEST):
+            found = scenario.run(options)
+    except Skipped as reason:
+        print(f"\n{scenario.name} is skipped: {reason}")
+        return 0
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    if options.json is not None and runs.results:
-        write_json(options.json, where, runs.results)
-        runs.draw(scenario, options.json.with_suffix(".png"))
-    return runs.tell()
-
-
-def _run(chosen: Sequence[Scenario], words: Sequence[str]) -> int:
-    options = _new_parser(" ".join(each.name for each in chosen)).parse_args(words)
-    where = environment(options.seed)
-    runs = _Runs()
-    for scenario in chosen:
-        runs.attempt(scenario, words)
+    print(f"\n{scenario.name} took {time.monotonic() - began:.1f} s")
     if options.json is not None:
-        write_json(options.json, where, runs.results)
-        for scenario in chosen:
-            stem = f"{options.json.stem}-{scenario.name}"
-            runs.draw(scenario, options.json.with_name(f"{stem}.png"))
-    return runs.tell()
+        write_json(options.json, where, {scenario.name: found})
+        if scenario.draw is not None:
+            scenario.draw(found, options.json.with_suffix(".png"))
+    return 0
 
 
-def _run_all(scenarios: Mapping[str, Scenario], words: Sequence[str]) -> int:
+def _run_some(names: Sequence[str], words: Sequence[str]) -> int:
+    options = _new_parser(" ".join(names)).parse_args(words)
+    where = environment(options.seed)
+    with tempfile.TemporaryDirectory(prefix="vtrio-benchmark-") as place:
+        folder = Path(place)
+        status = run_each(names, folder, seed=options.seed, quick=options.quick)
+        if options.json is not None:
+            write_json(options.json, where, read_results(names, folder))
+            for picture in folder.glob("*.png"):
+                name = f"{options.json.stem}-{picture.name}"
+                shutil.copyfile(picture, options.json.with_name(name))
+    return status
+
+
+def _run_all(names: Sequence[str], words: Sequence[str]) -> int:
     options = _new_parser("all").parse_args(words)
+    where = environment(options.seed)
     folder = _QUICK_RESULTS if options.quick else _RESULTS
     folder.mkdir(parents=True, exist_ok=True)
-    # Before anything is written, because that changes the tree.
-    where = environment(options.seed)
-    runs = _Runs()
-    for name, scenario in scenarios.items():
-        runs.attempt(scenario, words)
-        if name in runs.results:
-            found = {name: runs.results[name]}
-            write_json(folder / f"{name}.json", where, found)
-            runs.draw(scenario, folder / f"{name}.png")
+    status = run_each(names, folder, seed=options.seed, quick=options.quick)
+    print(f"results: {folder}")
     if options.json is not None:
-        write_json(options.json, where, runs.results)
-    return runs.tell()
-
-
-class _Runs:
-    """Runs scenarios, and keeps what came of each."""
-
-    def __init__(self) -> None:
-        self.results: dict[str, Any] = {}
-        self._lines: list[str] = []
-        self._failed: list[str] = []
-
-    def attempt(self, scenario: Scenario, words: Sequence[str]) -> None:
-        """Run one of several; whatever it raises is shown, and keeps no other back."""
-        print(f"\n=== {scenario.name}: {scenario.summary}", flush=True)
-        _, options = _parse_own(scenario, words)
-        try:
-            self.run(scenario, options)
-        except Exception as error:  # noqa: BLE001 - one failure is not the others'
-            self._fail(scenario, "failed", error)
-
-    def run(self, scenario: Scenario, options: argparse.Namespace) -> None:
-        """Run a scenario, keep what it found, and note the seconds it took."""
-        began = time.monotonic()
-        longest = _LONGEST_QUICKLY if options.quick else _LONGEST
-        try:
-            with ending_within(longest):
-                self.results[scenario.name] = scenario.run(options)
-        except Skipped as reason:
-            self._lines.append(f"{scenario.name:10} skipped: {reason}")
-        else:
-            took = time.monotonic() - began
-            self._lines.append(f"{scenario.name:10} {took:.1f} s")
-        sys.stdout.flush()
-
-    def draw(self, scenario: Scenario, path: Path) -> None:
-        """Draw what a scenario found, if it was run and has a picture."""
-        found = self.results.get(scenario.name)
-        if found is None or scenario.draw is None:
-            return
-        try:
-            scenario.draw(found, path)
-        except Exception as error:  # noqa: BLE001 - the results are worth more
-            self._fail(scenario, "has no picture", error)
-
-    def tell(self) -> int:
-        """Print what became of each, the failed ones last, and return the status."""
-        print("\n" + "\n".join(self._lines))
-        if self._failed:
-            print(f"failed: {', '.join(dict.fromkeys(self._failed))}")
-        return 1 if self._failed else 0
-
-    def _fail(self, scenario: Scenario, what: str, error: Exception) -> None:
-        traceback.print_exception(error)
-        sys.stderr.flush()
-        self._failed.append(scenario.name)
-        self._lines.append(
-            f"{scenario.name:10} {what}: {type(error).__name__}: {error}"
-        )
+        write_json(options.json, where, read_results(names, folder))
+    return status
 
 
 if __name__ == "__main__":

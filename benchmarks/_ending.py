@@ -9,16 +9,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-# What is left of an outer block's time, where an inner one has taken all of it.
-_AT_ONCE = 1e-3
-
 
 @contextmanager
 def ending_within(seconds: float) -> Iterator[None]:
     """Leave the block by an exception when it takes longer, and on SIGTERM.
 
     So what the block has started is ended on its way out, whatever it is busy with. Of
-    two blocks, one in the other, the inner one's time counts first.
+    two blocks, one in the other, the outer one's time is looked at when the inner ends.
 
     Raises:
         RuntimeError: it took longer.
@@ -43,4 +40,6 @@ def ending_within(seconds: float) -> Iterator[None]:
             signal.signal(number, handler)
         if outer:
             left = outer - (time.monotonic() - began)
-            signal.setitimer(signal.ITIMER_REAL, max(left, _AT_ONCE))
+            if left <= 0:
+                signal.raise_signal(signal.SIGALRM)  # for the outer handler
+            signal.setitimer(signal.ITIMER_REAL, left)

@@ -39,11 +39,18 @@ def _versions() -> dict[str, str]:
 
 
 def _commit() -> str | None:
-    """Name the commit, with a plus sign where the tree has been changed since."""
+    """Name the commit, with a plus sign where the tree has been changed since.
+
+    Results are no change: they are not what is measured.
+    """
     here = Path(__file__).parent
     try:
         head = _git(here, "rev-parse", "HEAD")
-        return head + ("+" if _git(here, "status", "--porcelain") else "")
+        changes = _git(
+            *(here, "status", "--porcelain", "--"),
+            *(":/", ":(exclude,top)benchmarks/results"),
+        )
+        return head + ("+" if changes else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 

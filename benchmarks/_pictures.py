@@ -36,10 +36,14 @@ def new_figure(lines: int = 1, columns: int = 1) -> tuple[Any, list[Any]] | None
 
 def make_logarithmic(panel: Any) -> None:
     """Have both axes logarithmic, with plain numbers on them."""
+    from matplotlib.ticker import LogFormatter
+
     panel.set_xscale("log")
     panel.set_yscale("log")
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_formatter("{x:g}")
+        # Between the powers of ten, where there are few of these.
+        axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
 
 
 def set_legend(figure: Any, panel: Any, columns: int) -> None:

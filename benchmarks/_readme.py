@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,31 +29,132 @@ _COLUMNS = (
 
 
 def with_tables(text: str) -> str:
-    """Return a text with the tables between their marks made anew."""
-    document = json.loads((RESULTS / "schedules.json").read_text(encoding="utf-8"))
-    table = schedules_table(document["results"]["schedules"]["workloads"])
-    return re.sub(
-        r"(<!-- schedules: begin -->\n).*?(<!-- schedules: end -->)",
-        lambda marks: f"{marks[1]}{table}{marks[2]}",
-        text,
-        flags=re.DOTALL,
+    """Return a text with the tables between their marks made anew.
+
+    A table whose results are missing stays as it is.
+    """
+    for name, table in _TABLES.items():
+        path = RESULTS / f"{name}.json"
+        if not path.exists():
+            continue
+        document = json.loads(path.read_text(encoding="utf-8"))
+        made = table(document["results"][name])
+        text = re.sub(
+            rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)",
+            partial(_fill, made),
+            text,
+            flags=re.DOTALL,
+        )
+    return text
+
+
+def _fill(table: str, marks: re.Match[str]) -> str:
+    return f"{marks[1]}{table}{marks[2]}"
+
+
+def _schedules(results: dict[str, Any]) -> str:
+    """Return the ratios to the optimum."""
+    return _table(
+        ["jobs last", *(title for title, _, _ in _COLUMNS)],
+        (_ratios(workload) for workload in results["workloads"]),
     )
 
 
-def schedules_table(workloads: list[dict[str, Any]]) -> str:
-    """Return the ratios to the optimum as a table."""
+def _ratios(workload: dict[str, Any]) -> list[str]:
+    ratios = {
+        (row["name"], row["observed"]): row["ratio"] for row in workload["schedules"]
+    }
+    cells = [f"{ratios[name, observed]:.2f}" for _, name, observed in _COLUMNS]
+    return [workload["name"], *cells]
+
+
+def _scale(results: dict[str, Any]) -> str:
+    """Return what one of many jobs takes, by how many there are."""
+    return _table(
+        [
+            *("jobs", "where", "transport", "requests a job", "lag, p50", "p99"),
+            *("CPU a job", "memory a job"),
+        ],
+        (
+            [
+                f"{point['jobs']:,}",
+                "virtual time" if point["virtual"] else "sockets",
+                f"`{point['transport']}`",
+                f"{point['requests_per_job']:.3f}",
+                f"{point['lag_p50'] * 1e3:.0f} ms",
+                f"{point['lag_p99'] * 1e3:,.0f} ms",
+                f"{point['client_cpu_per_job'] * 1e6:,.0f} us",
+                f"{point['client_rss_per_job'] / 1e3:.1f} kB",
+            ]
+            for point in results["points"]
+        ),
+    )
+
+
+def _overhead(results: dict[str, Any]) -> str:
+    """Return what a poll and a parked wait cost beside what cannot be spared."""
+    rows = []
+    for library, poll in results["poll"].items():
+        bare, ours = poll["bare_us"]["median"], poll["client_us"]["median"]
+        rows.append(
+            [
+                f"a poll, {library}: CPU",
+                f"{bare:,.0f} us",
+                f"{ours:,.0f} us",
+                *_compared(poll["ratio"], poll["over_us"], "us"),
+            ]
+        )
+    parked = results["parked"]
+    for way, told in _PARKED.items():
+        for name, (what, unit) in _PARKED_FIGURES.items():
+            found = parked[way][name]
+            rows.append(
+                [
+                    f"{told}: {what}",
+                    f"{parked['bare'][name]['median']:,.0f} {unit}",
+                    f"{found['each']['median']:,.0f} {unit}",
+                    *_compared(found["ratio"], found["over"], unit),
+                ]
+            )
+    return _table(["what", "bare", "with vtrio", "ratio", "difference"], rows)
+
+
+_PARKED = {
+    "as_completed": "a parked wait of `as_completed`",
+    "wait": "a parked `wait` in a task",
+}
+_PARKED_FIGURES = {
+    "start_us": ("CPU to start", "us"),
+    "cancel_us": ("CPU to cancel", "us"),
+    "bytes": ("memory", "bytes"),
+}
+
+
+def _compared(
+    ratio: dict[str, float], over: dict[str, float], unit: str
+) -> tuple[str, str]:
+    """Return ratio and difference: median, and the least and the most in brackets."""
+    return (
+        f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})",
+        f"{over['median']:,.0f} ({over['min']:,.0f} to {over['max']:,.0f}) {unit}",
+    )
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [
-        f"| jobs last | {' | '.join(title for title, _, _ in _COLUMNS)} |",
-        "|---" + "|--:" * len(_COLUMNS) + "|",
+        f"| {' | '.join(header)} |",
+        "|---" + "|--:" * (len(header) - 1) + "|",
+        *(f"| {' | '.join(row)} |" for row in rows),
     ]
-    for workload in workloads:
-        ratios = {
-            (row["name"], row["observed"]): row["ratio"]
-            for row in workload["schedules"]
-        }
-        cells = [f"{ratios[name, observed]:.2f}" for _, name, observed in _COLUMNS]
-        lines.append(f"| {workload['name']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+# What stands between the marks of that name, of the results of that name.
+_TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "schedules": _schedules,
+    "scale": _scale,
+    "overhead": _overhead,
+}
 
 
 if __name__ == "__main__":

@@ -88,10 +88,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     workloads = WORKLOADS if trace is None else (read_trace(trace),)
     results, checks = [], []
     with ProcessPoolExecutor(os.cpu_count()) as processes:
-        for workload in workloads:
-            plan = _plan(workload, options.jobs)
-            seeds = range(options.seed, options.seed + options.seeds)
-            found = list(processes.map(run_seed, [plan] * len(seeds), seeds))
+        seeds = range(options.seed, options.seed + options.seeds)
+        plans = (_plan(workload, options.jobs) for workload in workloads)
+        # All are begun at once, so that no processor waits for the last seed of one.
+        begun = [
+            (plan, processes.map(run_seed, [plan] * len(seeds), seeds))
+            for plan in plans
+        ]
+        for plan, running in begun:
+            found = list(running)
             results.append(_summarize(plan, found))
             checks.append(_check(plan, found, results[-1]))
             _print_workload(results[-1], checks[-1])
