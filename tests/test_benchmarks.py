@@ -40,30 +40,113 @@ def benchmarks(*arguments: object, path: Path | None = None) -> str:
     return done.stdout
 
 
+# --- the program --------------------------------------------------------------------
+
+SCENARIOS = [
+    *("crash", "fleet", "leaving", "overhead", "scale", "schedules", "server"),
+    *("testkit", "wait"),
+]
+
+
 def test_the_scenarios_are_listed() -> None:
     """By name, with what each is about."""
-    listed = benchmarks()
-    assert "wait" in listed
-    assert "schedules" in listed
-    assert "testkit" in listed
-    assert "server" in listed
-    assert "crash" in listed
-    assert "fleet" in listed
+    listed = [line.split(maxsplit=1) for line in benchmarks("list").splitlines()]
+    assert {name for name, _ in listed} >= set(SCENARIOS)
+    assert all(len(summary) > 20 for _, summary in listed)
+
+
+def test_without_a_name_the_program_says_how_it_is_used() -> None:
+    """The usage, and the list."""
+    told = benchmarks()
+    assert "list | all | NAME [...] [--json FILE]" in told
+    assert benchmarks("list") in told
+
+
+@pytest.mark.parametrize("names", [["looks"], ["wait", "all"]])
+def test_an_unknown_scenario_is_told_in_one_sentence(names: list[str]) -> None:
+    """Which word it was, and which are allowed; exit status 2."""
+    done = run(*names)
+    assert done.returncode == 2
+    assert f"NAME {names[-1]!r} is not allowed: must be one of crash, " in done.stderr
+
+
+def test_several_scenarios_take_no_options_of_one_of_them() -> None:
+    """They may mean something else for the others."""
+    done = run("fleet", "crash", "--kills", 1)
+    assert done.returncode == 2
+    assert "--kills" in done.stderr
+
+
+def test_the_quick_defaults_are_of_options_that_there_are() -> None:
+    """A misspelt one would have a scenario take its time."""
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK_QUICK_DEFAULTS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+CHECK_QUICK_DEFAULTS = """
+import argparse
+from benchmarks._scenarios import find_scenarios
+
+for name, scenario in find_scenarios().items():
+    parser = argparse.ArgumentParser()
+    scenario.add_arguments(parser)
+    known = vars(parser.parse_args([]))
+    assert scenario.quick.keys() <= known.keys(), (name, scenario.quick)
+    assert scenario.quick, name
+"""
+
+
+def test_what_is_given_goes_before_the_quick_default(tmp_path: Path) -> None:
+    """And the rest is quick."""
+    file = tmp_path / "found.json"
+    benchmarks("fleet", "--quick", "--jobs", 20, "--json", file)
+    found = json.loads(file.read_text())["results"]["fleet"]
+    assert (found["jobs"], found["over"]) == (20, 2)
+
+
+@pytest.mark.slow
+def test_a_scenario_that_fails_keeps_no_other_back(tmp_path: Path) -> None:
+    """The last line says which it was, and the exit status is 1."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_ONE_THAT_FAILS, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.splitlines()[-1] == "failed: looks"
+    assert (tmp_path / "fleet.json").exists()
+
+
+RUN_ONE_THAT_FAILS = """
+import sys
+from pathlib import Path
+from benchmarks._running import run_each
+
+folder = Path(sys.argv[1])
+sys.exit(run_each(["looks", "fleet"], folder, seed=0, quick=True))
+"""
 
 
 def test_a_scenario_writes_its_results_and_where_they_are_from(tmp_path: Path) -> None:
     """Versions, seed, machine and commit beside the figures."""
     file = tmp_path / "wait.json"
-    few = ["--polls", "20", "--runs", "1", "--starts", "1", "--deadline", "0.05"]
+    few = ["--runs", "1", "--starts", "1", "--deadline", "0.05"]
     table = benchmarks("wait", *few, "--json", str(file))
-    assert "CPU of one poll" in table
+    assert "Milliseconds after a deadline of 0.05 s" in table
     document = json.loads(file.read_text())
     assert set(document) == {"environment", "results"}
     assert {"versions", "seed", "machine", "commit"} <= set(document["environment"])
     assert {"vtrio", "trio", "httpx"} <= set(document["environment"]["versions"])
-    found = document["results"]["wait"]
-    assert found["overhead"]["httpx"]["polls"] == 20
-    overshoots = [row["overshoot_ms"]["min"] for row in found["deadline"].values()]
+    found = document["results"]["wait"]["deadline"]
+    overshoots = [row["overshoot_ms"]["min"] for row in found.values()]
     assert len(overshoots) == 5
     assert min(overshoots) >= 0  # never early
 
@@ -218,53 +301,7 @@ def test_no_jobs_are_too_few() -> None:
     assert "--jobs must be at least 1" in done.stderr
 
 
-@pytest.mark.slow
-def test_every_workload_is_measured(tmp_path: Path) -> None:
-    """With few seeds, and so with room around the figures that are to be reached."""
-    file = tmp_path / "found.json"
-    benchmarks("schedules", "--jobs", 300, "--seeds", 3, "--json", file)
-    found = json.loads(file.read_text())["results"]["schedules"]
-    assert len(found["workloads"]) == 11
-    for workload in found["workloads"]:
-        check_workload(workload)
-        rows = {
-            (row["name"], row["observed"]): row["ratio"]
-            for row in workload["schedules"]
-        }
-        seed = rows["Exponential(1, 2)", None]
-        assert rows["Learned", 0] <= seed
-        assert rows["Learned", 10] <= 1.5
-        assert rows["Learned", 100] <= 1.2
-        if workload["mean_duration"] >= 60:
-            assert rows["Retry-After alone, from a server that learns", 100] <= 1.25
-    names = {row["name"] for row in found["workloads"][8]["schedules"]}
-    assert {
-        "Learned, 40 jobs after growing",
-        "Learned, 40 jobs after shrinking",
-    } < names
-    for check in found["checks"]["workloads"]:
-        assert check["worst_of_any_40_jobs_to_the_seed"] < 1
-    assert found["checks"]["workloads"][-1]["media_known_to_unknown"] <= 0.57
-    assert found["checks"]["spreading"]["peak"]["max"] <= 3
-    assert found["checks"]["spreading"]["cost"]["median"] <= 1.05
-
-
 # --- testkit ------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_an_hour_is_measured_beside_an_empty_test(tmp_path: Path) -> None:
-    """Both run in a pytest of their own, in turns."""
-    file = tmp_path / "found.json"
-    table = benchmarks(
-        *("testkit", "--only", "hour", "--runs", 1, "--turns", 1, "--json", file)
-    )
-    assert "the hour, over an empty test" in table
-    found = json.loads(file.read_text())["results"]["testkit"]
-    assert set(found) == {"hour"}
-    hour = found["hour"]
-    assert hour["hour_ms"]["median"] > hour["empty_ms"]["median"] > 0
-    assert hour["promise"] == 120
 
 
 def test_no_turns_are_too_few() -> None:
@@ -288,57 +325,7 @@ def test_the_plugin_brings_no_library_into_a_run_without_use_of_it(
     assert start["promise"] == 30
 
 
-@pytest.mark.slow
-def test_every_job_of_a_day_is_asked_about_five_times(tmp_path: Path) -> None:
-    """Through the kit and without it; nothing is promised of few jobs."""
-    file = tmp_path / "found.json"
-    benchmarks(*("testkit", "--only", "day", "--runs", 1, "--jobs", 20, "--json", file))
-    day = json.loads(file.read_text())["results"]["testkit"]["day"]
-    assert (day["jobs"], day["polls"]) == (20, 100)
-    assert day["seconds"]["median"] > 0
-    assert "promise" not in day
-
-
 # --- server -------------------------------------------------------------------------
-
-FEW = {
-    "held": 10,
-    "held-within": 0.3,
-    "feed-jobs": 40,
-    "feed-within": 2.5,
-    "connections": 2,
-    "pairs": 1,
-    "seconds": 0.3,
-    "upload-mib": 4,
-    "upload-within": 0.5,
-    "memory-held": 20,
-    "bad": 6,
-}
-
-
-@pytest.mark.slow
-def test_every_part_of_the_server_is_measured(tmp_path: Path) -> None:
-    """With few of everything; what does not hang on speed holds for few too."""
-    file = tmp_path / "found.json"
-    few = [word for name, number in FEW.items() for word in (f"--{name}", number)]
-    table = benchmarks("server", *few, "--json", file)
-    assert "promised" in table
-    found = json.loads(file.read_text())["results"]["server"]
-    assert list(found) == [
-        *("load_before", "promptness", "feed", "throughput", "submissions"),
-        *("upload", "memory", "clients"),
-    ]
-    assert found["promptness"]["lag_ms"]["p50"] > 0
-    feed = found["feed"]
-    assert (feed["lost"], feed["doubled"], feed["out_of_order"]) == (0, 0, 0)
-    assert feed["breaks"] >= 2
-    assert found["throughput"]["ratio"]["median"] > 0
-    submissions = found["submissions"]
-    assert submissions["after_sigkill"] == submissions["answered_202"] > 0
-    assert found["upload"]["seconds"] >= 0.45
-    assert found["memory"]["held"] == 20
-    assert found["clients"]["standing"] == 6
-    assert found["clients"]["stop"]["kept"]
 
 
 def test_a_part_of_the_server_is_known_by_name() -> None:
@@ -358,22 +345,28 @@ def test_nothing_held_is_too_little() -> None:
 # --- crash --------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-def test_a_killed_server_is_looked_at_for_every_fault(tmp_path: Path) -> None:
-    """Two kills are few, and there is one figure for each way to go wrong."""
-    file = tmp_path / "found.json"
-    table = benchmarks("crash", "--kills", 2, "--jobs", 10, "--json", file)
-    assert "promised: all jobs completed, once: kept" in table
-    found = json.loads(file.read_text())["results"]["crash"]
-    assert (found["kills"], found["jobs"], found["completed"]) == (2, 10, 10)
-    assert found["kept"]
-
-
 def test_no_kills_are_too_few() -> None:
     """A server that nobody kills loses nothing."""
     done = run("crash", "--kills", 0)
     assert done.returncode == 2
     assert "--kills, --jobs and --tasks must be at least 1" in done.stderr
+
+
+# --- overhead, scale ----------------------------------------------------------------
+
+
+def test_no_polls_are_too_few() -> None:
+    """There must be something to take the median of."""
+    done = run("overhead", "--polls", 0)
+    assert done.returncode == 2
+    assert "--polls must be at least 1" in done.stderr
+
+
+def test_a_scale_of_no_jobs_is_none() -> None:
+    """Every point is of some jobs."""
+    done = run("scale", "--sockets", 0, "--virtual")
+    assert done.returncode == 2
+    assert "--sockets must be numbers of at least 1" in done.stderr
 
 
 # --- fleet --------------------------------------------------------------------------
@@ -417,16 +410,6 @@ def test_a_fleet_is_waited_for_by_each_transport(
     """Each one tells of all jobs, sooner or later."""
     options = ("--virtual", "--jobs", 10, "--over", 1, "--transport", transport)
     assert fleet(tmp_path, *options)["transport"] == transport
-
-
-@pytest.mark.slow
-def test_a_fleet_is_waited_for_at_the_real_server(tmp_path: Path) -> None:
-    """Requests are those that it has seen, and its own time is measured."""
-    found = fleet(tmp_path, "--jobs", 20, "--over", 1)
-    assert (found["jobs"], found["over"], found["transport"]) == (20, 1, "auto")
-    assert found["server_cpu_per_job"] > 0
-    assert found["client_cpu_per_job"] > 0
-    assert found["wall"] > 0.95
 
 
 @pytest.mark.parametrize(
