@@ -25,7 +25,7 @@ from ._parked import Parked, measure_parked
 from ._servers import apart, serving_bad
 
 SUMMARY = "CPU of a poll over a bare GET, and of a parked wait over a bare task"
-QUICK = {"polls": 200, "runs": 2, "waits": 1000}
+QUICK = {"polls": 200, "runs": 1, "waits": 1000}
 
 _WAITS = {"as_completed": "in one `as_completed`", "wait": "a `wait` in a task each"}
 # What is told of a parked wait, in its unit, and how that reads.

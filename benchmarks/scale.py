@@ -23,7 +23,7 @@ from ._pictures import make_logarithmic, new_figure, save, set_legend
 
 SUMMARY = "cost against number of jobs: requests, lag, CPU and memory of each"
 QUICK = {
-    "sockets": [100, 200],
+    "sockets": [100],
     "virtual": [100, 300],
     "single_up_to": 100,
     "over": 2.0,
