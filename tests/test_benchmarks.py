@@ -135,6 +135,32 @@ sys.exit(run_each(["looks", "fleet"], folder, seed=0, quick=True))
 """
 
 
+def test_a_bound_holds_for_the_bounded_blocks_in_it() -> None:
+    """The outer one's time goes on to run while the inner one is measured."""
+    done = subprocess.run(
+        [sys.executable, "-c", OVERRUN_IN_AN_INNER_BLOCK],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "RuntimeError: it was not over after 0 s" in done.stderr
+    assert done.stdout == "the inner block goes on\n"
+
+
+OVERRUN_IN_AN_INNER_BLOCK = """
+import time
+from benchmarks._ending import ending_within
+
+with ending_within(0.01):
+    with ending_within(60):
+        time.sleep(0.05)
+        print("the inner block goes on")
+    print("the outer one does not")
+"""
+
+
 def test_a_scenario_writes_its_results_and_where_they_are_from(tmp_path: Path) -> None:
     """Versions, seed, machine and commit beside the figures."""
     file = tmp_path / "wait.json"
