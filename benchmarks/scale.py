@@ -6,7 +6,7 @@ work is in the CPU, and the memory is the client's alone, of 10,000 jobs at most
 
 The time within which the jobs end is the same for all points, and so more of them end in
 a second: 500 of 10,000 over 20 s, which the server can serve. Single polls, for contrast,
-are left out beyond a number, from which on they are more than it can.
+are made over sockets alone, and of no more jobs than it can answer for one by one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=_SINGLE_UP_TO,
         metavar="N",
-        help="as many jobs are waited for by single polls too;"
+        help="as many jobs over sockets are waited for by single polls too;"
         f" {_SINGLE_UP_TO} if not given",
     )
     parser.add_argument(
@@ -88,16 +88,16 @@ def _plan(options: argparse.Namespace) -> Iterator[argparse.Namespace]:
     """Yield what `fleet` is to measure, the largest last."""
     for virtual, numbers in ((False, options.sockets), (True, options.virtual)):
         for jobs in sorted(numbers):
-            for transport in ("auto", "single"):
-                if transport == "auto" or jobs <= options.single_up_to:
-                    yield argparse.Namespace(
-                        jobs=jobs,
-                        transport=transport,
-                        virtual=virtual,
-                        over=options.over,
-                        seed=options.seed,
-                        http="httpx",
-                    )
+            singly = not virtual and jobs <= options.single_up_to
+            for transport in ("auto", "single") if singly else ("auto",):
+                yield argparse.Namespace(
+                    jobs=jobs,
+                    transport=transport,
+                    virtual=virtual,
+                    over=options.over,
+                    seed=options.seed,
+                    http="httpx",
+                )
 
 
 _COLUMNS = (
