@@ -135,8 +135,8 @@ def _run_alone(scenario: Scenario, words: Sequence[str]) -> int:
     print(f"\n{scenario.name} took {time.monotonic() - began:.1f} s")
     if options.json is not None:
         write_json(options.json, where, {scenario.name: found})
-        if scenario.draw is not None:
-            scenario.draw(found, options.json.with_suffix(".png"))
+        if scenario.draw_pictures is not None:
+            scenario.draw_pictures(found, options.json.with_suffix(".png"))
     return 0
 
 

@@ -22,7 +22,7 @@ class Scenario:
         run: measures, prints a table, and returns what was found.
         quick: `QUICK`, if there is one: defaults of its options with which it takes a
             few seconds.
-        draw: if there is one: draws what was found into a PNG file; more pictures go
+        draw_pictures: if there is one: draws what was found into a PNG file; more pictures go
             beside it, with a word added to its stem.
     """
 
@@ -31,7 +31,7 @@ class Scenario:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], dict[str, Any]]
     quick: Mapping[str, Any]
-    draw: Callable[[dict[str, Any], Path], None] | None
+    draw_pictures: Callable[[dict[str, Any], Path], None] | None
 
 
 def find_scenarios() -> dict[str, Scenario]:
@@ -53,5 +53,5 @@ def _load(name: str) -> Scenario:
         add_arguments=module.add_arguments,
         run=module.run,
         quick=getattr(module, "QUICK", {}),
-        draw=getattr(module, "draw", None),
+        draw_pictures=getattr(module, "draw_pictures", None),
     )

@@ -131,7 +131,7 @@ _PANELS = (
 _COLOURS = {"auto": "tab:blue", "single": "tab:red"}
 
 
-def draw(results: dict[str, Any], path: Path) -> None:
+def draw_pictures(results: dict[str, Any], path: Path) -> None:
     """Draw each cost against the number of jobs; virtual time is hollow and dashed."""
     made = new_figure(2, 2)
     if made is None:

@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {"workloads": results, "checks": {"workloads": checks, **more}}
 
 
-def draw(results: dict[str, Any], path: Path) -> None:
+def draw_pictures(results: dict[str, Any], path: Path) -> None:
     """Draw the frontier of some workloads, or of the only one."""
     draw_frontiers(results["workloads"], path)
 
