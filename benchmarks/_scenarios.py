@@ -22,8 +22,8 @@ class Scenario:
         run: measures, prints a table, and returns what was found.
         quick: `QUICK`, if there is one: defaults of its options with which it takes a
             few seconds.
-        draw_pictures: if there is one: draws what was found into a PNG file; more pictures go
-            beside it, with a word added to its stem.
+        draw_pictures: if there is one: draws what was found into a PNG file; more
+            pictures go beside it, with a word added to its stem.
     """
 
     name: str
