@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vtrio import Exponential, Learned
@@ -178,11 +178,12 @@ def _rows_due(
         yield (f"Learned, {SETTLED} jobs after shrinking", done), still(history)
     if online and done == KNOB_AFTER:
         for factor in KNOB:
-            turned = still(history, request_cost=factor * _believed_cost(history))
+            turned = still(history, request_cost=factor * believed_cost(history))
             yield (f"Learned, request_cost x {factor:g}", done), turned
 
 
-def _believed_cost(history: DurationHistory) -> float:
+def believed_cost(history: DurationHistory) -> float:
+    """Return what a request is worth by default: 2 % of the mean of the ends seen."""
     belief = history.belief()
     return 0.02 * belief.mean_end if belief is not None else 1.0
 
@@ -199,26 +200,34 @@ def tune(
     points: list[tuple[float, float]], horizon: float, request_cost: float
 ) -> tuple[float, tuple[float, float]]:
     """Find the fixed interval, and the backoff, that are best for a distribution."""
-    jobs = [Job(value) for value, _ in _thinned(points)]
     ending = [value for value, _ in points if value < math.inf]
     mean = math.fsum(ending) / len(ending)
+    jobs = [Job(value) for value, _ in _thinned(points)]
     # Jobs that never end are looked at up to the horizon.
     longest = max(ending) if horizon == math.inf else horizon
-
-    def cost_of_interval(interval: float) -> float:
-        return judge(by_interval(interval, jobs, horizon)).cost(request_cost)
 
     def cost_of_backoff(backoff: tuple[float, float]) -> float:
         looks = path_of(exponential(*backoff), longest)
         return judge(by_looks(looks, jobs, horizon)).cost(request_cost)
 
-    intervals = [mean * 1.06**k for k in range(-70, 25)]
     backoffs = [
         (mean * 1.35**k, factor)
         for k in range(-16, 3)
         for factor in (1.05, 1.1, 1.2, 1.3, 1.5, 1.75, 2.0)
     ]
-    return min(intervals, key=cost_of_interval), min(backoffs, key=cost_of_backoff)
+    interval = best_interval(jobs, mean, horizon, request_cost)
+    return interval, min(backoffs, key=cost_of_backoff)
+
+
+def best_interval(
+    jobs: Sequence[Job], mean: float, horizon: float, request_cost: float
+) -> float:
+    """Find the fixed interval that is best for jobs, around their mean duration."""
+
+    def cost_of_interval(interval: float) -> float:
+        return judge(by_interval(interval, jobs, horizon)).cost(request_cost)
+
+    return min((mean * 1.06**k for k in range(-70, 25)), key=cost_of_interval)
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -66,7 +66,7 @@ class SteeredEngine:
         turn = self._begun
         self._begun += 1
         self._token = trio.lowlevel.current_trio_token()
-        made = await trio.to_thread.run_sync(_make, task)
+        made = await trio.to_thread.run_sync(make_result, task)
         if turn < 0:
             return made
         self._waiting += 1
@@ -94,7 +94,8 @@ class SteeredEngine:
             told.set()
 
 
-def _make(task: Task) -> Translation:
+def make_result(task: Task) -> Translation:
+    """Give the upload back as what was made of it."""
     video = task.folder / "translated.mp4"
     os.link(task.source, video)
     subtitles = task.folder / "subtitles.vtt"
@@ -102,7 +103,7 @@ def _make(task: Task) -> Translation:
     return Translation(video=video, subtitles=subtitles)
 
 
-def _end_with_the_parent() -> None:
+def end_with_the_parent() -> None:
     """End when standard input does, which is a pipe from whoever has started this."""
 
     def wait_for_its_end() -> None:
@@ -146,7 +147,7 @@ def _serve() -> int:
     options = parser.parse_args()
     if options.disk_rate is not None:
         _slow_down_the_disk(options.disk_rate)
-    _end_with_the_parent()
+    end_with_the_parent()
     engine = SteeredEngine(
         options.jobs,
         options.within,

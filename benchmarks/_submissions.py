@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from itertools import count
 from typing import Any
+from urllib.parse import urlsplit
 
 import trio
 
@@ -21,11 +22,13 @@ async def submit(url: str, jobs: int, size: int) -> list[str]:
     """Submit jobs with videos of a size, and return their ids."""
     ids: list[str] = []
     turns = iter(range(jobs))
+    below = urlsplit(url).path
 
     async def submit_some() -> None:
         with await Connection.open(url) as connection:
             for _ in turns:
-                request = post(random.randbytes(size), key=secrets.token_hex(16))
+                key = secrets.token_hex(16)
+                request = post(random.randbytes(size), key=key, below=below)
                 answer = (await connection.ask(request)).expect(202)
                 ids.append(answer.json()["id"])
 

@@ -161,20 +161,23 @@ def get(path: str, headers: Mapping[str, str] | None = None) -> bytes:
     return _request("GET", path, headers or {})
 
 
-def post_head(size: int, *, key: str | None = None) -> bytes:
-    """Write a submission up to the first byte of its video, which has this size."""
+def post_head(size: int, *, key: str | None = None, below: str = "") -> bytes:
+    """Write a submission up to the first byte of its video, which has this size.
+
+    `below` is the path below which the server is mounted.
+    """
     headers = {
         "Content-Type": f"multipart/form-data; boundary={_BOUNDARY}",
         "Content-Length": str(len(_FORM) + size + len(FORM_END)),
     }
     if key is not None:
         headers["Idempotency-Key"] = f'"{key}"'
-    return _request("POST", "/v1/translations", headers) + _FORM
+    return _request("POST", f"{below}/v1/translations", headers) + _FORM
 
 
-def post(video: bytes, *, key: str | None = None) -> bytes:
+def post(video: bytes, *, key: str | None = None, below: str = "") -> bytes:
     """Write a submission."""
-    return post_head(len(video), key=key) + video + FORM_END
+    return post_head(len(video), key=key, below=below) + video + FORM_END
 
 
 def _request(method: str, path: str, headers: Mapping[str, str]) -> bytes:

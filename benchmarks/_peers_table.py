@@ -1,0 +1,103 @@
+"""The tables of the rounds, and the verdicts on them in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ._figures import print_table
+
+_HEADER = (
+    *("contender", "settings", "requests a job"),
+    *("lag p50", "p95", "p99", "mean", "missed", "raised", "overshoot"),
+    *("CPU a job", "wall"),
+)
+_LONGEST = 44
+MOST_OVERSHOOT = 0.05
+"""Seconds that ours may be late."""
+
+
+def print_round(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print one row a contender, by the requests that it made; ours are marked."""
+    ranked = sorted(rows, key=lambda row: float(row["requests_per_job"]))
+    print_table(title, _HEADER, [_cells(row) for row in ranked])
+    print(
+        "* ours. Lag in s, missed jobs counted as if learned of at the limit."
+        " Overshoot in ms, CPU in ms, wall in s."
+    )
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    lag = row["lag_with_missed"]
+    late = f"{row['overshoot'] * 1e3:.0f}"
+    return [
+        named(row),
+        shortened(row["way"]),
+        f"{row['requests_per_job']:.2f}",
+        *(f"{lag[name]:.3f}" for name in ("p50", "p95", "p99", "mean")),
+        f"{row['missed']:,}",
+        f"{row['raised']:,}",
+        late if row["ended"] else f"> {late}",
+        f"{row['cpu_per_job'] * 1e3:.2f}",
+        f"{row['wall']:.1f}",
+    ]
+
+
+def named(row: Mapping[str, Any]) -> str:
+    """Return a contender's name, with a mark if it is ours."""
+    return f"{row['slug']}{' *' if row['kind'] == 'ours' else ''}"
+
+
+def shortened(title: str) -> str:
+    """Return a title as far as there is room for it."""
+    return title if len(title) <= _LONGEST else f"{title[: _LONGEST - 1]}…"
+
+
+def print_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> None:
+    """Say of each peer which of ours is ahead of it, and where none is."""
+    for verdict in verdicts:
+        print()
+        for found in verdict["single_polls"]:
+            print(f"{found['size']:,} jobs, single polls, {_about_polls(found)}")
+        for found in verdict["ladder"]:
+            print(f"{found['size']:,} jobs, ladder, {_about_ladder(found)}")
+        missed = {name: n for name, n in verdict["missed"].items() if n}
+        print(f"missed by ours: {missed or 0}")
+        late = max(verdict["overshoot"].values(), default=0.0)
+        kept = "kept" if late <= MOST_OVERSHOOT else "NOT KEPT"
+        print(f"overshoot of ours: {late * 1e3:.0f} ms (promised 50 ms: {kept})")
+
+
+def _about_polls(found: Mapping[str, Any]) -> str:
+    peer = found["peer"]
+    default = found["default_knob"]
+    told = ""
+    if default is not None:
+        told = f" (the default: {_figures(default)})"
+    if found["knob"] is None:
+        return f"against {peer}: ours is NOT ahead, whatever the knob{told}"
+    return f"against {peer}: ahead at x {found['knob']:g}: {_figures(found)}{told}"
+
+
+def _figures(found: Mapping[str, Any]) -> str:
+    asked, lag = found["requests_per_job"], found["mean_lag"]
+    return (
+        f"{asked['ours']:.2f} against {asked['peer']:.2f} requests a job,"
+        f" {lag['ours']:.2f} against {lag['peer']:.2f} s"
+    )
+
+
+def _about_ladder(found: Mapping[str, Any]) -> str:
+    behind = [
+        word
+        for name, word in (
+            ("requests", "requests"),
+            ("lag", "mean lag"),
+            ("lag_p99", "p99 of the lag"),
+            ("cpu", "CPU"),
+        )
+        if not found[name]
+    ]
+    if not behind:
+        return f"against {found['peer']}: ahead in requests, lag and CPU"
+    return f"against {found['peer']}: NOT ahead in {', '.join(behind)}"

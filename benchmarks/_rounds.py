@@ -1,0 +1,366 @@
+"""Rounds: contenders that wait at once, each for jobs drawn alike, on one server.
+
+Each contender is a process, and the server is another. A contender's clocks and the
+server's are one: that of the machine. What a round may take is bounded, and what was
+missing then is told.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import random
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Literal, Self
+
+import httpx
+import trio
+
+from . import _ours
+from ._peers import Peer, Way
+from ._rounds_figures import Waited
+from ._servers import Server, serving, starting
+from ._submissions import submit
+
+Kind = Literal["default", "tuned", "ours"]
+
+_VIDEO_SIZE = 1000
+# Seconds from the order to begin until the jobs do: all have read it by then.
+_LEAD = 1.0
+# Seconds that starting a contender may take, beside the others.
+_STARTING = 60.0
+_ANSWERING = 20.0
+_PAUSE = 0.05
+_PAGE = 200
+_MOST_WORKERS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Who waits: a package as it is set.
+
+    Attributes:
+        slug: its name in paths and options.
+        name: its package.
+        kind: whose settings it has.
+        runs_on: trio, asyncio or threads.
+        told: what its process is told about it.
+        knob: by what the request cost of `Learned` is multiplied.
+    """
+
+    slug: str
+    name: str
+    kind: Kind
+    runs_on: str
+    told: Mapping[str, Any] = field(repr=False)
+    knob: float | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether it is one of ours."""
+        return self.kind == "ours"
+
+
+def of_peer(peer: Peer) -> list[Contender]:
+    """Return a peer with its defaults, and tuned."""
+    module = getattr(peer, "__name__", "")
+    slug = re.sub(r"[^a-z0-9]+", "-", peer.NAME.lower()).strip("-")
+    kinds: tuple[tuple[Kind, str], ...] = (("default", ""), ("tuned", "-tuned"))
+    return [
+        Contender(
+            slug=slug + ending,
+            name=peer.NAME,
+            kind=kind,
+            runs_on=peer.RUNS_ON,
+            told={"module": module, "way": kind},
+        )
+        for kind, ending in kinds
+    ]
+
+
+def of_ours(slug: str, way: Way, knob: float | None = None) -> Contender:
+    """Return one of our own ways."""
+    own = {"title": way.title, "settings": dict(way.settings)}
+    return Contender(
+        slug=slug,
+        name=_ours.NAME,
+        kind="ours",
+        runs_on=_ours.RUNS_ON,
+        told={"module": _ours.__name__, "way": own},
+        knob=knob,
+    )
+
+
+def choose(contenders: Sequence[Contender], names: Sequence[str]) -> list[Contender]:
+    """Return those that are named, by their slug or the beginning of it; all for none.
+
+    Raises:
+        ValueError: naming what is not there, and what is.
+    """
+    for name in names:
+        if not any(_is_named(contender, name) for contender in contenders):
+            known = ", ".join(contender.slug for contender in contenders)
+            raise ValueError(f"--only {name} is not allowed: must be one of {known}")
+    return [
+        contender
+        for contender in contenders
+        if not names or any(_is_named(contender, name) for name in names)
+    ]
+
+
+def _is_named(contender: Contender, name: str) -> bool:
+    return contender.slug == name or contender.slug.startswith(f"{name}-")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a round is about.
+
+    Attributes:
+        durations: how long the jobs of each contender last.
+        limit: the seconds that each wait may take.
+        grace: seconds beyond the limit after which a contender is ended.
+        interval: what the tuned ones ask by.
+        outage: the seconds at which nobody is answered any more, and again.
+    """
+
+    durations: Sequence[float]
+    limit: float
+    grace: float
+    interval: float
+    outage: tuple[float, float] | None = None
+
+
+class Arena:
+    """The server, and the contenders that have been started so far; a block.
+
+    Made by `open_arena`.
+    """
+
+    def __init__(self, server: Server, folder: Path, seed: int) -> None:
+        self._server = server
+        self._folder = folder
+        self._rng = random.Random(f"arena {seed}")
+        self._http = httpx.Client(base_url=server.url, timeout=_ANSWERING)
+        self._processes: dict[str, _Process] = {}
+        self._warm: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+        for process in self._processes.values():
+            process.close()
+
+    def start(self, contenders: Sequence[Contender]) -> None:
+        """Start those that do not run, and do not wait until they are ready."""
+        missing = [c for c in contenders if not self._runs(c)]
+        cold = [c for c in missing if c.slug not in self._warm]
+        ids = {c.slug: self._submit(c, 1) for c in cold}
+        self._begin(time.time(), {ids[c.slug][0]: 0.0 for c in cold})
+        self._warm |= {slug: self._urls(slug, own)[0] for slug, own in ids.items()}
+        for contender in missing:
+            told = {**contender.told, "warm_up": self._warm[contender.slug]}
+            log = self._folder / f"{contender.slug}.log"
+            self._processes[contender.slug] = _Process(contender.slug, told, log)
+
+    def round(self, contenders: Sequence[Contender], terms: Terms) -> dict[str, Waited]:
+        """Have contenders wait at once, each for jobs of its own that are drawn alike.
+
+        Raises:
+            RuntimeError: something was not there in time.
+        """
+        self.start(contenders)
+        by = time.monotonic() + _STARTING
+        processes = {c.slug: self._processes[c.slug] for c in contenders}
+        for process in processes.values():
+            process.await_readiness(by)
+        ids = {c.slug: self._submit(c, len(terms.durations)) for c in contenders}
+        durations: dict[str, float] = {}
+        for own in ids.values():
+            drawn = list(terms.durations)
+            self._rng.shuffle(drawn)
+            durations |= dict(zip(own, drawn, strict=True))
+        at = time.time() + _LEAD
+        for contender in contenders:
+            order = {
+                "urls": self._urls(contender.slug, ids[contender.slug]),
+                "limit": terms.limit,
+                "at": at,
+                "grace": terms.grace,
+                "interval": terms.interval,
+            }
+            processes[contender.slug].tell(order)
+        self._begin(at, durations, terms.outage)
+        over_at = at + terms.limit + terms.grace
+        by = time.monotonic() + over_at - time.time() + _ANSWERING
+        told = {slug: process.read(by) for slug, process in processes.items()}
+        for slug, found in told.items():
+            if not found["ended"]:
+                self._processes.pop(slug).close()
+        asked = self._ask("GET", "counts")
+        # Those that gave up all may have done so before the last job has ended.
+        time.sleep(max(0.0, at + max(durations.values(), default=0.0) - time.time()))
+        return {
+            slug: Waited(
+                begins_at=at,
+                ended_at=self._ends(slug, ids[slug]),
+                told=found,
+                instants=asked.get(slug, []),
+            )
+            for slug, found in told.items()
+        }
+
+    def _runs(self, contender: Contender) -> bool:
+        process = self._processes.get(contender.slug)
+        return process is not None and process.runs
+
+    def _submit(self, contender: Contender, jobs: int) -> list[str]:
+        url = f"{self._server.url}/as/{contender.slug}"
+        return trio.run(submit, url, jobs, _VIDEO_SIZE)
+
+    def _urls(self, slug: str, ids: Sequence[str]) -> list[str]:
+        below = f"{self._server.url}/as/{slug}/v1/translations"
+        return [f"{below}/{job_id}" for job_id in ids]
+
+    def _begin(
+        self,
+        at: float,
+        durations: Mapping[str, float],
+        outage: tuple[float, float] | None = None,
+    ) -> None:
+        """Let jobs begin when all of them wait at the engine."""
+        by = time.monotonic() + _ANSWERING + len(durations) / 50
+        while (waiting := self._ask("GET", "waiting")["waiting"]) < len(durations):
+            if time.monotonic() > by:
+                raise RuntimeError(f"{waiting} of {len(durations)} jobs were begun")
+            time.sleep(_PAUSE)
+        self._ask("POST", "begin", at=at, durations=durations, outage=outage)
+
+    def _ends(self, slug: str, ids: Sequence[str]) -> dict[str, float]:
+        """Return when jobs ended by the server's own documents."""
+        by = time.monotonic() + _ANSWERING
+        ends: dict[str, float] = {}
+        for first in range(0, len(ids), _PAGE):
+            some = ids[first : first + _PAGE]
+            while True:
+                answer = self._http.get(
+                    f"/as/{slug}/v1/translations", params={"ids": ",".join(some)}
+                )
+                jobs = answer.raise_for_status().json()["translations"]
+                if all(job["finished_at"] is not None for job in jobs):
+                    break
+                if time.monotonic() > by:
+                    raise RuntimeError(f"not all jobs of {slug} have ended")
+                time.sleep(_PAUSE)
+            for job in jobs:
+                ended = datetime.fromisoformat(job["finished_at"])
+                ends[job["id"]] = ended.timestamp()
+        return ends
+
+    def _ask(self, method: str, word: str, **told: object) -> Any:
+        answer = self._http.request(method, f"/steer/{word}", json=told)
+        if answer.is_error:
+            raise RuntimeError(f"{word}: the server answered {answer.text}")
+        return answer.json()
+
+
+@contextmanager
+def open_arena(folder: Path, seed: int) -> Iterator[Arena]:
+    """Start the server of the rounds; all that was started ends with the block."""
+    server: AbstractContextManager[Server] = serving(
+        f"{__package__}._rounds_server",
+        *("--", "--data-dir", folder / "data", "--workers", _MOST_WORKERS),
+        log=folder / "rounds.log",
+    )
+    with server as listening, Arena(listening, folder, seed) as arena:
+        yield arena
+
+
+class _Process:
+    """A contender's process. Its lines are read by a thread, so that waiting can end."""
+
+    def __init__(self, slug: str, told: Mapping[str, Any], log: Path) -> None:
+        self._slug = slug
+        self._ready = False
+        self._log = log
+        self._stack = ExitStack()
+        module = f"{__package__}._contender"
+        self._process = self._stack.enter_context(
+            starting(module, json.dumps(told), log=log)
+        )
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
+        reading = threading.Thread(
+            target=self._read_all, args=[self._process.stdout], daemon=True
+        )
+        reading.start()
+
+    @property
+    def runs(self) -> bool:
+        """Tell whether it has not ended."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End it."""
+        self._stack.close()
+
+    def tell(self, order: Mapping[str, Any]) -> None:
+        """Write it a line."""
+        assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+
+    def await_readiness(self, by: float) -> None:
+        """Wait until it can take orders, if that was not waited for before.
+
+        Raises:
+            RuntimeError: it cannot by that instant.
+        """
+        if not self._ready:
+            line = self._read_line(by)
+            if line != "ready":
+                raise RuntimeError(f"{self._slug} said {line!r} instead of 'ready'")
+            self._ready = True
+
+    def read(self, by: float) -> dict[str, Any]:
+        """Return what it found in a round.
+
+        Raises:
+            RuntimeError: it has not told by that instant, or has ended.
+        """
+        found: dict[str, Any] = json.loads(self._read_line(by))
+        return found
+
+    def _read_line(self, by: float) -> str:
+        """Return its next line.
+
+        Raises:
+            RuntimeError: there was none by that instant, with what it said instead.
+        """
+        line: str | None = None
+        why = "ended"
+        try:
+            line = self._lines.get(timeout=max(0.0, by - time.monotonic()))
+        except queue.Empty:
+            why = "said nothing in time"
+        if line is None:
+            told = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
+            raise RuntimeError(f"{self._slug} {why}:\n{told}")
+        return line
+
+    def _read_all(self, output: IO[str]) -> None:
+        try:
+            for line in output:
+                self._lines.put(line.strip())
+        except ValueError:  # closed meanwhile
+            pass
+        self._lines.put(None)

@@ -1,0 +1,234 @@
+"""What a round comes to: draws, figures of each contender, and who is ahead of whom.
+
+Nothing here reads a clock or a socket.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vtrio._distributions import Durations
+
+from ._figures import percentile, spread
+from ._learning_runs import best_interval
+from ._workloads import Job
+
+REQUEST_SHARE = 0.02
+"""What a request costs, as a share of the mean duration, to tune by."""
+
+# A report may come before the server's own end by what the wire's milliseconds hide.
+_ROUNDING = 0.005
+_MOST_REASONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """One contender in one round, as it was found; instants are of the wall clock.
+
+    Attributes:
+        begins_at: when the jobs and the waits began.
+        ended_at: when each job ended, as the server says.
+        told: what the contender's process found.
+        instants: of its requests, in seconds from the beginning.
+    """
+
+    begins_at: float
+    ended_at: Mapping[str, float]
+    told: Mapping[str, Any]
+    instants: Sequence[float]
+
+
+def draw(durations: Durations, jobs: int, *, seed: int, cut: float) -> list[float]:
+    """Draw how long jobs last, none of them longer than the cut."""
+    rng = random.Random(f"durations {seed} {jobs}")
+    return [min(durations.at(rng.random()), cut) for _ in range(jobs)]
+
+
+def tune(durations: Sequence[float]) -> float:
+    """Return the fixed interval that would have cost least for just these jobs."""
+    jobs = [Job(duration) for duration in durations]
+    mean = math.fsum(durations) / len(durations)
+    return best_interval(jobs, mean, math.inf, REQUEST_SHARE * mean)
+
+
+def sum_up(waited: Waited, limit: float, grace: float) -> dict[str, Any]:
+    """Return the figures of one contender in one round.
+
+    Lag is from the server's instant of completion to the report. A job that was not
+    reported as completed is missed; in `lag_with_missed` it counts as if it were
+    learned of when the limit was reached. The overshoot is by how much the last report,
+    whatever it says, came after the limit; of a contender that had to be ended, it is
+    the grace, and in truth it is more.
+    """
+    jobs = len(waited.ended_at)
+    deadline = waited.begins_at + limit
+    reports: Mapping[str, Sequence[Any]] = waited.told["reports"]
+    completed = {
+        job_id: at
+        for job_id, (at, outcome, _) in reports.items()
+        if outcome == "completed"
+    }
+    lags = {job_id: at - waited.ended_at[job_id] for job_id, at in completed.items()}
+    missed = [end for job_id, end in waited.ended_at.items() if job_id not in lags]
+    outcomes = Counter(outcome for _, outcome, _ in reports.values())
+    gave_up = [at for at, outcome, _ in reports.values() if outcome != "completed"]
+    latest = max((at for at, _, _ in reports.values()), default=waited.begins_at)
+    if not waited.told["ended"]:
+        latest = deadline + grace
+    reasons = Counter(why for _, outcome, why in reports.values() if why)
+    requests = len(waited.instants)
+    return {
+        "way": waited.told["way"],
+        "jobs": jobs,
+        "requests": requests,
+        "requests_per_job": requests / jobs,
+        **{
+            word: outcomes[word]
+            for word in ("completed", "failed", "timeout", "raised")
+        },
+        "not_given_up": jobs - len(reports),
+        "missed": sum(end < deadline for end in missed),
+        "told_before_the_end": sum(lag < -_ROUNDING for lag in lags.values()),
+        "told_twice": waited.told["twice"],
+        "lag": _spread_of_lags([max(0.0, lag) for lag in lags.values()]),
+        "lag_with_missed": _spread_of_lags(
+            [
+                *(max(0.0, lag) for lag in lags.values()),
+                *(max(0.0, deadline - end) for end in missed),
+            ]
+        ),
+        "cpu_per_job": waited.told["cpu"] / jobs,
+        "wall": latest - waited.begins_at,
+        "overshoot": max(0.0, latest - deadline),
+        "ended": waited.told["ended"],
+        "gave_up_after_deadline": (
+            spread([at - deadline for at in gave_up]) if gave_up else None
+        ),
+        "reasons": dict(reasons.most_common(_MOST_REASONS)),
+        "error": waited.told["error"],
+    }
+
+
+def _spread_of_lags(lags: Sequence[float]) -> dict[str, float] | None:
+    if not lags:
+        return None
+    return {
+        "mean": math.fsum(lags) / len(lags),
+        **{f"p{percent}": percentile(lags, percent) for percent in (50, 95, 99)},
+        "max": max(lags),
+    }
+
+
+def histogram(instants: Sequence[float], bin_width: float, until: float) -> list[int]:
+    """Count requests by bins of so many seconds, from the beginning."""
+    bins = [0] * max(1, math.ceil(until / bin_width))
+    for instant in instants:
+        bins[min(int(instant / bin_width), len(bins) - 1)] += 1
+    return bins
+
+
+def groups(
+    rates: Mapping[str, float], *, most: int, rate: float, most_groups: int
+) -> list[list[str]]:
+    """Share contenders out to groups which ask no more than some requests a second.
+
+    Who alone asks more is alone. Where that would be too many groups, more is asked
+    at once.
+    """
+    while True:
+        found: list[tuple[float, list[str]]] = []
+        for name, own in sorted(rates.items(), key=lambda item: -item[1]):
+            for place, (sum_of, names) in enumerate(found):
+                if len(names) < most and sum_of + own <= rate:
+                    found[place] = sum_of + own, [*names, name]
+                    break
+            else:
+                found.append((own, [name]))
+        if len(found) <= most_groups:
+            return [names for _, names in found]
+        most, rate = most + 1, rate * 1.25
+
+
+def compare(size: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Say for each peer which of ours is ahead of it, and in what.
+
+    On single polls ours must ask no more and learn of it sooner in the mean, with some
+    value of the knob. The ladder must be ahead in requests, in lag and in CPU at once.
+    Jobs that were missed count with the lag until the limit.
+    """
+    peers = [row for row in rows if row["kind"] != "ours"]
+    ours = [row for row in rows if row["kind"] == "ours"]
+    knobs = [row for row in ours if row["knob"] is not None]
+    ladders = [row for row in ours if row["knob"] is None]
+    polls = []
+    for peer in peers:
+        ahead = [row for row in knobs if _is_ahead(row, peer)]
+        best = min(ahead, key=_mean_lag, default=None)
+        own = next((row for row in knobs if row["knob"] == 1), None)
+        if knobs:
+            polls.append(
+                {
+                    "size": size,
+                    "peer": peer["slug"],
+                    "knob": None if best is None else best["knob"],
+                    "knobs": [row["knob"] for row in ahead],
+                    "requests_per_job": _pair(best, peer, _requests),
+                    "mean_lag": _pair(best, peer, _mean_lag),
+                    "default_knob": None
+                    if own is None
+                    else {
+                        "requests_per_job": _pair(own, peer, _requests),
+                        "mean_lag": _pair(own, peer, _mean_lag),
+                        "ahead": _is_ahead(own, peer),
+                    },
+                }
+            )
+    ladder = [
+        {
+            "size": size,
+            "peer": peer["slug"],
+            "requests": _requests(row) < _requests(peer),
+            "lag": _mean_lag(row) < _mean_lag(peer),
+            "lag_p99": _lag_p99(row) < _lag_p99(peer),
+            "cpu": row["cpu_per_job"] < peer["cpu_per_job"],
+        }
+        for row in ladders
+        for peer in peers
+    ]
+    return {
+        "single_polls": polls,
+        "ladder": ladder,
+        "missed": {row["slug"]: row["missed"] for row in ours},
+        "overshoot": {row["slug"]: row["overshoot"] for row in ours},
+    }
+
+
+def _is_ahead(ours: Mapping[str, Any], peer: Mapping[str, Any]) -> bool:
+    return (
+        ours["missed"] <= peer["missed"]
+        and _requests(ours) <= _requests(peer)
+        and _mean_lag(ours) < _mean_lag(peer)
+    )
+
+
+def _requests(row: Mapping[str, Any]) -> float:
+    return float(row["requests_per_job"])
+
+
+def _mean_lag(row: Mapping[str, Any]) -> float:
+    return float(row["lag_with_missed"]["mean"])
+
+
+def _lag_p99(row: Mapping[str, Any]) -> float:
+    return float(row["lag_with_missed"]["p99"])
+
+
+def _pair(
+    ours: Mapping[str, Any] | None, peer: Mapping[str, Any], figure: Any
+) -> dict[str, float | None]:
+    return {"ours": None if ours is None else figure(ours), "peer": figure(peer)}

@@ -1,0 +1,394 @@
+"""Others' packages and ours, waiting for jobs drawn alike on one server, in real time.
+
+Each contender is a process of its own, and the server is `vtrio serve`. All jobs of a
+round begin at one instant, and so do all waits for them; a contender's k-th job lasts as
+long as any other's, but for their order. Lag is from the server's own instant of
+completion to the report in the contender's process, by one clock. Every request is
+counted at the server. What our server would tell of when to ask and how long a job took
+is left out for all alike: most servers do not tell it.
+
+A peer comes with its defaults, or those of its documentation's example, and with the
+fixed interval that costs least in hindsight for just these jobs, at 2 % of their mean
+duration for a request. Ours come with the ladder of transports, and with `Learned` on
+single polls, after it has waited for some jobs as those are: its history is then in a
+file, which is read at the beginning of each round and never written. The knob of
+`Learned` is turned by multiples of the request cost that is its default. Where there are
+more jobs than all contenders could wait for at once on one machine, they take turns.
+
+    {"durations", "limit", "cut", "left_out", "taught",
+     "rounds": [{"size", "interval", "mean_duration", "groups": [[SLUG, ...], ...],
+                 "bin": seconds, "contenders": [CONTENDER, ...]}, ...],
+     "outage": null or the same with "outage": [beginning, end],
+     "verdicts": [{"size", "single_polls": [...], "ladder": [...], "missed",
+                   "overshoot"}, ...]}
+
+A CONTENDER has its `slug`, `name`, `kind` (default, tuned or ours), `way`, `runs_on` and
+`knob` (null where there is none); `requests`, `requests_per_job` and `requests_by_bin`,
+over the limit and the grace; `lag` of what was reported as completed and
+`lag_with_missed`, each with mean, p50, p95, p99 and max, in seconds; counts of outcomes
+and of jobs `missed`, which ended before the limit and were not reported as completed;
+`overshoot`, `wall` and `cpu_per_job` in seconds; `gave_up_after_deadline`, less than 0
+where it gave up before; the commonest `reasons`. In an outage there are also
+`requests_in_outage` and `requests_before`, in as many seconds just before it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vtrio._distributions import Durations
+
+from . import _ours
+from ._ending import ending_within
+from ._peers import Peer
+from ._peers._finding import find_peers
+from ._peers_table import print_round, print_verdicts
+from ._rounds import Arena, Contender, Terms, choose, of_ours, of_peer, open_arena
+from ._rounds_figures import (
+    compare,
+    draw,
+    groups,
+    histogram,
+    sum_up,
+    tune,
+)
+
+SUMMARY = "peers: other packages that wait, and ours, for the same jobs"
+
+QUICK: dict[str, Any] = {
+    "sizes": [10, 100],
+    "durations": "uniform:2,6",
+    "cut": 6.0,
+    "limit": 7.0,
+    "grace": 1.0,
+    "knobs": [1 / 16, 1.0, 16.0],
+    "outage_jobs": 10,
+    "outage_at": 2.0,
+    "outage": 2.0,
+}
+
+_KNOBS = (1 / 64, 1 / 16, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 16.0, 64.0)
+_MOST_JOBS = 2000
+# The server gives some 700 requests a second on one of two cores.
+_MOST_RATE = 400.0
+_MOST_IN_GROUP = 4
+_MOST_GROUPS = 9
+# Up to so many jobs of each contender, all of them run at once.
+_ALL_AT_ONCE = 100
+# Requests a job of a contender of which nothing is known yet.
+_GUESS = 5.0
+_TEACHER = "vtrio-teacher"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add who waits, for how many jobs, and how long those last."""
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[10, 100, 1000],
+        metavar="N",
+        help="jobs of each contender, a round each; 10 100 1000 if not given",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="these contenders alone, such as tenacity or vtrio-ladder",
+    )
+    parser.add_argument(
+        "--durations",
+        default="genai",
+        metavar="FAMILY",
+        help="how long jobs last, such as uniform:2,6; genai if not given",
+    )
+    seconds: dict[str, Any] = {"type": float, "metavar": "SECONDS"}
+    parser.add_argument(
+        "--cut",
+        default=119.0,
+        help="no job lasts longer; 119 if not given",
+        **seconds,
+    )
+    parser.add_argument(
+        "--limit", default=120.0, help="of each wait; 120 if not given", **seconds
+    )
+    parser.add_argument(
+        "--grace",
+        default=35.0,
+        help="after the limit a contender is ended; 35 if not given",
+        **seconds,
+    )
+    parser.add_argument(
+        "--knobs",
+        type=float,
+        nargs="*",
+        default=list(_KNOBS),
+        metavar="FACTOR",
+        help="multiples of the request cost of Learned",
+    )
+    parser.add_argument(
+        "--taught",
+        type=int,
+        default=30,
+        metavar="N",
+        help="jobs that Learned has waited for before; 30 if not given",
+    )
+    parser.add_argument(
+        "--outage-jobs",
+        type=int,
+        default=100,
+        metavar="N",
+        help="jobs of each contender in an outage; 100 if not given, 0 for none",
+    )
+    parser.add_argument(
+        "--outage-at", default=15.0, help="its beginning; 15 if not given", **seconds
+    )
+    parser.add_argument(
+        "--outage", default=5.0, help="its length; 5 if not given", **seconds
+    )
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Run all rounds, print their tables, and return what was found."""
+    durations = check(options)
+    peers, left_out = find_peers()
+    for line in left_out:
+        print(line)
+    with (
+        tempfile.TemporaryDirectory(prefix="vtrio-benchmark-") as folder,
+        ending_within(_longest(options)),
+        open_arena(Path(folder), options.seed) as arena,
+    ):
+        history = Path(folder) / "history.json"
+        contenders = choose(_contenders(peers, options.knobs, history), options.only)
+        rounds = _Rounds(arena, options, durations, contenders)
+        if any(contender.knob is not None for contender in contenders):
+            rounds.teach(history)
+        found = [rounds.of_size(size) for size in sorted(options.sizes)]
+        outage = rounds.with_outage() if options.outage_jobs else None
+    verdicts = [compare(one["size"], one["contenders"]) for one in found]
+    print_verdicts(verdicts)
+    return {
+        "durations": str(durations),
+        "limit": options.limit,
+        "cut": options.cut,
+        "left_out": left_out,
+        "taught": options.taught,
+        "rounds": found,
+        "outage": outage,
+        "verdicts": verdicts,
+    }
+
+
+def check(options: argparse.Namespace) -> Durations:
+    """Return the distribution; refuse options that no round can be made of.
+
+    Raises:
+        ValueError: naming the option, the value and what is allowed.
+    """
+    for name, values in {
+        "sizes": options.sizes,
+        "taught": [options.taught],
+    }.items():
+        for value in values:
+            if not 1 <= value <= _MOST_JOBS:
+                raise ValueError(
+                    f"--{name} {value} is not allowed: must be from 1 to {_MOST_JOBS:,}"
+                )
+    if not 0 <= options.outage_jobs <= _MOST_JOBS:
+        raise ValueError(
+            f"--outage-jobs {options.outage_jobs} is not allowed: must be from 0 to"
+            f" {_MOST_JOBS:,}"
+        )
+    for name in ("cut", "limit", "grace", "outage_at", "outage"):
+        value = getattr(options, name)
+        if not 0 < value <= 600:
+            raise ValueError(
+                f"--{name.replace('_', '-')} {value:g} is not allowed: must be above 0,"
+                " and 600 s at most"
+            )
+    if options.cut >= options.limit:
+        raise ValueError(
+            f"--cut {options.cut:g} is not allowed: must be below --limit"
+            f" {options.limit:g}, so that every job ends in time"
+        )
+    for knob in options.knobs:
+        if not 0 < knob < math.inf:
+            raise ValueError(f"--knobs {knob:g} is not allowed: must be above 0")
+    return Durations.parse(options.durations)
+
+
+def _contenders(
+    peers: Sequence[Peer], knobs: Sequence[float], history: Path
+) -> list[Contender]:
+    """Return all that may take part."""
+    return [
+        *(contender for peer in peers for contender in of_peer(peer)),
+        of_ours("vtrio-ladder", _ours.DEFAULT),
+        *(
+            of_ours(f"vtrio-x{_fraction(knob)}", _ours.learned(knob, history), knob)
+            for knob in sorted(set(knobs))
+        ),
+    ]
+
+
+def _fraction(knob: float) -> str:
+    return f"{knob:g}" if knob >= 1 else f"1-{1 / knob:g}"
+
+
+def _longest(options: argparse.Namespace) -> float:
+    """Return after how many seconds all of it is given up, as when nothing moves."""
+    each: float = options.limit + options.grace + 60
+    large = sum(size > _ALL_AT_ONCE for size in options.sizes)
+    turns = len(options.sizes) - large + large * _MOST_GROUPS + 2
+    return 120 + turns * each + 0.1 * sum(options.sizes)
+
+
+class _Rounds:
+    """The rounds of one run, each with what has been learned in those before it."""
+
+    def __init__(
+        self,
+        arena: Arena,
+        options: argparse.Namespace,
+        durations: Durations,
+        contenders: Sequence[Contender],
+    ) -> None:
+        self._arena = arena
+        self._options = options
+        self._durations = durations
+        self._contenders = contenders
+        self._requests_per_job: dict[str, float] = {}
+        self._began = time.monotonic()
+
+    def teach(self, history: Path) -> None:
+        """Let `Learned` wait for a few jobs on single polls, and write its history."""
+        teacher = of_ours(_TEACHER, _ours.learning(history))
+        self._say(f"Learned waits for {self._options.taught} jobs beforehand")
+        self._arena.start(self._contenders)
+        terms = self._terms(self._draw(self._options.taught))
+        self._arena.round([teacher], terms)
+
+    def of_size(self, size: int) -> dict[str, Any]:
+        """Run one size, all contenders at once or in turns, and print its table."""
+        drawn = self._draw(size)
+        terms = self._terms(drawn)
+        by_slug = {contender.slug: contender for contender in self._contenders}
+        shared = [list(by_slug)]
+        if size > _ALL_AT_ONCE:
+            mean = math.fsum(drawn) / size
+            rates = {
+                slug: self._requests_per_job.get(slug, _GUESS) * size / mean
+                for slug in by_slug
+            }
+            shared = groups(
+                rates, most=_MOST_IN_GROUP, rate=_MOST_RATE, most_groups=_MOST_GROUPS
+            )
+        rows: list[dict[str, Any]] = []
+        bin_width = 0.1 if size == max(self._options.sizes) else 1.0
+        for turn, slugs in enumerate(shared, 1):
+            self._say(
+                f"{size:,} jobs each, turn {turn} of {len(shared)}: {', '.join(slugs)}"
+            )
+            group = [by_slug[slug] for slug in slugs]
+            rows += self._round(group, terms, bin_width)
+        self._requests_per_job |= {row["slug"]: row["requests_per_job"] for row in rows}
+        print_round(
+            f"{size:,} jobs of each contender, {self._durations}, {terms.limit:g} s at"
+            " most",
+            rows,
+        )
+        return {
+            **self._told(terms),
+            "groups": shared,
+            "bin": bin_width,
+            "contenders": rows,
+        }
+
+    def with_outage(self) -> dict[str, Any]:
+        """Run all contenders at once on a server that is out for a few seconds."""
+        options = self._options
+        begins, ends = options.outage_at, options.outage_at + options.outage
+        terms = self._terms(self._draw(options.outage_jobs), outage=(begins, ends))
+        self._say(
+            f"{options.outage_jobs:,} jobs each, an outage of {options.outage:g} s"
+        )
+        rows = self._round(self._contenders, terms, 0.1)
+        print_round(
+            f"{options.outage_jobs:,} jobs of each contender; from {begins:g} to {ends:g}"
+            " s every answer is 503",
+            rows,
+        )
+        return {
+            **self._told(terms),
+            "outage": [begins, ends],
+            "bin": 0.1,
+            "contenders": rows,
+        }
+
+    def _round(
+        self, contenders: Sequence[Contender], terms: Terms, bin_width: float
+    ) -> list[dict[str, Any]]:
+        found = self._arena.round(contenders, terms)
+        rows = []
+        for contender in contenders:
+            waited = found[contender.slug]
+            row = {
+                "slug": contender.slug,
+                "name": contender.name,
+                "kind": contender.kind,
+                "runs_on": contender.runs_on,
+                "knob": contender.knob,
+                **sum_up(waited, terms.limit, terms.grace),
+                "requests_by_bin": histogram(
+                    waited.instants, bin_width, terms.limit + terms.grace
+                ),
+            }
+            if terms.outage is not None:
+                begins, ends = terms.outage
+                length = ends - begins
+                asked = waited.instants
+                row["requests_in_outage"] = sum(begins <= at < ends for at in asked)
+                row["requests_before"] = sum(
+                    begins - length <= at < begins for at in asked
+                )
+            rows.append(row)
+        return rows
+
+    def _draw(self, jobs: int) -> list[float]:
+        options = self._options
+        return draw(self._durations, jobs, seed=options.seed, cut=options.cut)
+
+    def _terms(
+        self, drawn: Sequence[float], outage: tuple[float, float] | None = None
+    ) -> Terms:
+        return Terms(
+            durations=drawn,
+            limit=self._options.limit,
+            grace=self._options.grace,
+            interval=tune(drawn),
+            outage=outage,
+        )
+
+    def _told(self, terms: Terms) -> dict[str, Any]:
+        jobs = len(terms.durations)
+        return {
+            "size": jobs,
+            "interval": terms.interval,
+            "mean_duration": math.fsum(terms.durations) / jobs,
+        }
+
+    def _say(self, what: str) -> None:
+        print(
+            f"[{time.monotonic() - self._began:5.0f} s] {what}",
+            file=sys.stderr,
+            flush=True,
+        )
