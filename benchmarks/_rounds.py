@@ -34,6 +34,9 @@ Kind = Literal["default", "tuned", "ours"]
 _VIDEO_SIZE = 1000
 # Seconds from the order to begin until the jobs do: all have read it by then.
 _LEAD = 1.0
+# Contenders begin one after the other, by so many seconds a job: some ask for all jobs
+# at the beginning, and then in step, and the server takes about as long for that.
+_APART = 0.0015
 # Seconds that starting a contender may take, beside the others.
 _STARTING = 60.0
 _ANSWERING = 20.0
@@ -129,6 +132,8 @@ class Terms:
         grace: seconds beyond the limit after which a contender is ended.
         interval: what the tuned ones ask by.
         outage: the seconds at which nobody is answered any more, and again.
+        apart: seconds between the beginnings of two contenders; by default as many
+            as the server takes for one request for each job.
     """
 
     durations: Sequence[float]
@@ -136,6 +141,7 @@ class Terms:
     grace: float
     interval: float
     outage: tuple[float, float] | None = None
+    apart: float | None = None
 
 
 class Arena:
@@ -165,7 +171,9 @@ class Arena:
         missing = [c for c in contenders if not self._runs(c)]
         cold = [c for c in missing if c.slug not in self._warm]
         ids = {c.slug: self._submit(c, 1) for c in cold}
-        self._begin(time.time(), {ids[c.slug][0]: 0.0 for c in cold})
+        self._wait_for_jobs(len(cold))
+        for slug, own in ids.items():
+            self._begin(slug, time.time(), {own[0]: 0.0})
         self._warm |= {slug: self._urls(slug, own)[0] for slug, own in ids.items()}
         for contender in missing:
             told = {**contender.told, "warm_up": self._warm[contender.slug]}
@@ -184,23 +192,30 @@ class Arena:
         for process in processes.values():
             process.await_readiness(by)
         ids = {c.slug: self._submit(c, len(terms.durations)) for c in contenders}
-        durations: dict[str, float] = {}
-        for own in ids.values():
-            drawn = list(terms.durations)
-            self._rng.shuffle(drawn)
-            durations |= dict(zip(own, drawn, strict=True))
-        at = time.time() + _LEAD
-        for contender in contenders:
+        self._wait_for_jobs(len(contenders) * len(terms.durations))
+        first = time.time() + _LEAD
+        apart = terms.apart
+        if apart is None:
+            apart = _APART * len(terms.durations)
+        begins_at = {
+            contender.slug: first + turn * apart
+            for turn, contender in enumerate(contenders)
+        }
+        for slug, process in processes.items():
             order = {
-                "urls": self._urls(contender.slug, ids[contender.slug]),
+                "urls": self._urls(slug, ids[slug]),
                 "limit": terms.limit,
-                "at": at,
+                "at": begins_at[slug],
                 "grace": terms.grace,
                 "interval": terms.interval,
             }
-            processes[contender.slug].tell(order)
-        self._begin(at, durations, terms.outage)
-        over_at = at + terms.limit + terms.grace
+            process.tell(order)
+            drawn = list(terms.durations)
+            self._rng.shuffle(drawn)
+            durations = dict(zip(ids[slug], drawn, strict=True))
+            self._begin(slug, begins_at[slug], durations, terms.outage)
+        latest = max(begins_at.values(), default=first)
+        over_at = latest + terms.limit + terms.grace
         by = time.monotonic() + over_at - time.time() + _ANSWERING
         told = {slug: process.read(by) for slug, process in processes.items()}
         for slug, found in told.items():
@@ -208,10 +223,10 @@ class Arena:
                 self._processes.pop(slug).close()
         asked = self._ask("GET", "counts")
         # Those that gave up all may have done so before the last job has ended.
-        time.sleep(max(0.0, at + max(durations.values(), default=0.0) - time.time()))
+        time.sleep(max(0.0, latest + max(terms.durations, default=0) - time.time()))
         return {
             slug: Waited(
-                begins_at=at,
+                begins_at=begins_at[slug],
                 ended_at=self._ends(slug, ids[slug]),
                 told=found,
                 instants=asked.get(slug, []),
@@ -231,19 +246,22 @@ class Arena:
         below = f"{self._server.url}/as/{slug}/v1/translations"
         return [f"{below}/{job_id}" for job_id in ids]
 
+    def _wait_for_jobs(self, jobs: int) -> None:
+        """Return when so many jobs wait at the engine."""
+        by = time.monotonic() + _ANSWERING + jobs / 50
+        while (waiting := self._ask("GET", "waiting")["waiting"]) < jobs:
+            if time.monotonic() > by:
+                raise RuntimeError(f"{waiting} of {jobs} jobs wait at the engine")
+            time.sleep(_PAUSE)
+
     def _begin(
         self,
+        slug: str,
         at: float,
         durations: Mapping[str, float],
         outage: tuple[float, float] | None = None,
     ) -> None:
-        """Let jobs begin when all of them wait at the engine."""
-        by = time.monotonic() + _ANSWERING + len(durations) / 50
-        while (waiting := self._ask("GET", "waiting")["waiting"]) < len(durations):
-            if time.monotonic() > by:
-                raise RuntimeError(f"{waiting} of {len(durations)} jobs were begun")
-            time.sleep(_PAUSE)
-        self._ask("POST", "begin", at=at, durations=durations, outage=outage)
+        self._ask("POST", "begin", name=slug, at=at, durations=durations, outage=outage)
 
     def _ends(self, slug: str, ids: Sequence[str]) -> dict[str, float]:
         """Return when jobs ended by the server's own documents."""

@@ -137,21 +137,22 @@ def groups(
 ) -> list[list[str]]:
     """Share contenders out to groups which ask no more than some requests a second.
 
-    Who alone asks more is alone. Where that would be too many groups, more is asked
-    at once.
+    Those that ask little are together, and who alone asks more is alone. Where that
+    would be too many groups, more is asked at once.
     """
+    ranked = sorted(rates, key=lambda name: rates[name])
     while True:
-        found: list[tuple[float, list[str]]] = []
-        for name, own in sorted(rates.items(), key=lambda item: -item[1]):
-            for place, (sum_of, names) in enumerate(found):
-                if len(names) < most and sum_of + own <= rate:
-                    found[place] = sum_of + own, [*names, name]
-                    break
+        found: list[list[str]] = []
+        for name in ranked:
+            last = found[-1] if found else []
+            asked = sum(rates[other] for other in last) + rates[name]
+            if last and len(last) < most and asked <= rate:
+                last.append(name)
             else:
-                found.append((own, [name]))
+                found.append([name])
         if len(found) <= most_groups:
-            return [names for _, names in found]
-        most, rate = most + 1, rate * 1.25
+            return found
+        most, rate = most + 1, rate * 1.15
 
 
 def compare(size: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

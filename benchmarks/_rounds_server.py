@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import trio
@@ -39,17 +41,15 @@ _TOLD_BY_NONE = frozenset(
 )
 
 
-class Round:
-    """The jobs that wait to begin, and what is asked from their beginning on."""
+class Rounds:
+    """The jobs that wait to begin, and what each contender asks from then on."""
 
     name = "simulated"
 
     def __init__(self) -> None:
         self._ends: dict[str, float] = {}
         self._begun: dict[str, trio.Event] = {}
-        self._at = float("inf")
-        self._outage = (float("inf"), float("inf"))
-        self._instants: dict[str, list[float]] = defaultdict(list)
+        self._by_contender: dict[str, _Own] = defaultdict(_Own)
 
     def check(self, target_language: str, source_language: str | None) -> None:
         """Refuse no language."""
@@ -64,62 +64,65 @@ class Round:
         await trio.sleep_until(self._ends.pop(task.job_id))
         return made
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a round."""
+        return len(self._begun)
+
     def begin(
-        self, at: float, durations: dict[str, float], outage: Sequence[float] | None
+        self,
+        name: str,
+        at: float,
+        durations: dict[str, float],
+        outage: Sequence[float] | None,
     ) -> None:
-        """Let jobs begin at an instant of the wall clock.
+        """Let a contender's jobs begin at an instant of the wall clock.
 
         `outage` is its beginning and its end, in seconds from then on.
 
         Raises:
             KeyError: one of the jobs does not wait.
         """
-        begins_at = trio.current_time() + at - time.time()
         begun = [self._begun[job_id] for job_id in durations]
+        begins_at = trio.current_time() + at - time.time()
         for job_id, duration in durations.items():
             self._ends[job_id] = begins_at + duration
             del self._begun[job_id]
-        self._at = begins_at
-        beginning, end = outage or (float("inf"), float("inf"))
-        self._outage = begins_at + beginning, begins_at + end
-        self._instants.clear()
+        own = self._by_contender[name] = _Own(begins_at)
+        if outage is not None:
+            own.out_from, own.out_until = (begins_at + age for age in outage)
         for event in begun:
             event.set()
 
-    @property
-    def waiting(self) -> int:
-        """How many jobs wait for a round."""
-        return len(self._begun)
-
-    @property
     def counts(self) -> dict[str, list[float]]:
-        """The instants of all requests, by contender, in seconds from the beginning."""
-        return self._instants
+        """Return the instants of all requests, in seconds from each beginning."""
+        return {name: own.instants for name, own in self._by_contender.items()}
 
-    @property
-    def outage_at(self) -> float:
-        """The instant at which an outage begins, or has begun."""
-        return self._outage[0]
-
-    @property
-    def is_out(self) -> bool:
-        """Tell whether nobody is answered now."""
-        beginning, end = self._outage
-        return beginning <= trio.current_time() < end
-
-    def asked(self, name: str) -> None:
-        """Take in a request of a contender."""
-        age = trio.current_time() - self._at
+    def asked(self, name: str) -> _Own:
+        """Take in a request of a contender, and return how it stands."""
+        own = self._by_contender[name]
+        age = trio.current_time() - own.begins_at
         if age >= 0:
-            self._instants[name].append(round(age, 4))
+            own.instants.append(round(age, 4))
+        return own
+
+
+@dataclass
+class _Own:
+    """One contender in a round; instants are of trio's clock."""
+
+    begins_at: float = math.inf
+    out_from: float = math.inf
+    out_until: float = math.inf
+    instants: list[float] = field(default_factory=list)
 
 
 class Front:
     """Stands before the app: tells who asks, counts, and answers in an outage."""
 
-    def __init__(self, app: App, steered: Round) -> None:
+    def __init__(self, app: App, steered: Rounds) -> None:
         self._app = app
-        self._round = steered
+        self._rounds = steered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -138,8 +141,9 @@ class Front:
     async def _serve(
         self, name: str, path: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        self._round.asked(name)
-        if self._round.is_out:
+        own = self._rounds.asked(name)
+        now = trio.current_time()
+        if own.out_from <= now < own.out_until:
             await receive()
             await _answer(send, 503, {"title": "The server is out of order"})
             return
@@ -157,18 +161,16 @@ class Front:
             await send(message)
 
         # As if from an address of its own, by which the jobs are told apart.
-        own = {
+        inner = {
             **scope,
             "path": path,
             "raw_path": path.encode(),
             "client": (name, 0),
         }
-        at = self._round.outage_at
-        with trio.CancelScope() as scope_of_request:
-            if trio.current_time() < at:
-                scope_of_request.deadline = at
-            await self._app(own, receive, tell)
-        if scope_of_request.cancelled_caught and not started:
+        until = own.out_from if now < own.out_from else math.inf
+        with trio.CancelScope(deadline=until) as answering:
+            await self._app(inner, receive, tell)
+        if answering.cancelled_caught and not started:
             await _answer(send, 503, {"title": "The server is out of order"})
 
     async def _steer(self, word: str, receive: Receive) -> tuple[int, Any]:
@@ -180,12 +182,12 @@ class Front:
                 break
         match word:
             case "waiting":
-                return 200, {"waiting": self._round.waiting}
+                return 200, {"waiting": self._rounds.waiting}
             case "counts":
-                return 200, self._round.counts
+                return 200, self._rounds.counts()
             case "begin":
                 try:
-                    self._round.begin(**json.loads(body))
+                    self._rounds.begin(**json.loads(body))
                 except KeyError as error:
                     return 409, {"title": f"job {error} does not wait"}
                 return 200, {}
@@ -215,7 +217,7 @@ def _serve() -> int:
     parser.add_argument("flags", nargs="*")
     options = parser.parse_args()
     end_with_the_parent()
-    steered = Round()
+    steered = Rounds()
     program: Any = vtrio.server.serving
     create_app = program.create_app
 

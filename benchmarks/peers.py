@@ -72,18 +72,23 @@ QUICK: dict[str, Any] = {
     "outage_jobs": 10,
     "outage_at": 2.0,
     "outage": 2.0,
+    "rate": 800.0,
 }
 
-_KNOBS = (1 / 64, 1 / 16, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 16.0, 64.0)
+_KNOBS = (1 / 32, 1 / 8, 1 / 2, 1.0, 2.0, 4.0, 16.0)
 _MOST_JOBS = 2000
-# The server gives some 700 requests a second on one of two cores.
-_MOST_RATE = 400.0
-_MOST_IN_GROUP = 4
-_MOST_GROUPS = 9
-# Up to so many jobs of each contender, all of them run at once.
-_ALL_AT_ONCE = 100
+_MOST_SECONDS = 600.0
+_MOST_NUMBER = 1e6
+_SECONDS = ("cut", "limit", "grace", "outage_at", "outage")
+# The server gives some 700 answers a second on one of two cores; a job's end takes as
+# long as one. What is asked in the mean of a job's life is more than in the mean of all.
+_MOST_RATE = 600.0
+_MOST_GROUPS = 10
+_MOST_TOGETHER = 4000
 # Requests a job of a contender of which nothing is known yet.
 _GUESS = 5.0
+# Seconds for everything.
+_LONGEST = 2400.0
 _TEACHER = "vtrio-teacher"
 
 
@@ -133,6 +138,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=list(_KNOBS),
         metavar="FACTOR",
         help="multiples of the request cost of Learned",
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=_MOST_RATE,
+        metavar="N",
+        help="requests a second that those may ask who wait at once; 600 if not given",
     )
     parser.add_argument(
         "--taught",
@@ -194,36 +206,36 @@ def check(options: argparse.Namespace) -> Durations:
     Raises:
         ValueError: naming the option, the value and what is allowed.
     """
-    for name, values in {
-        "sizes": options.sizes,
-        "taught": [options.taught],
-    }.items():
-        for value in values:
-            if not 1 <= value <= _MOST_JOBS:
-                raise ValueError(
-                    f"--{name} {value} is not allowed: must be from 1 to {_MOST_JOBS:,}"
-                )
-    if not 0 <= options.outage_jobs <= _MOST_JOBS:
-        raise ValueError(
-            f"--outage-jobs {options.outage_jobs} is not allowed: must be from 0 to"
-            f" {_MOST_JOBS:,}"
-        )
-    for name in ("cut", "limit", "grace", "outage_at", "outage"):
-        value = getattr(options, name)
-        if not 0 < value <= 600:
+    for name, value, least in (
+        *(("sizes", size, 1) for size in options.sizes),
+        ("taught", options.taught, 1),
+        ("outage_jobs", options.outage_jobs, 0),
+    ):
+        if not least <= value <= _MOST_JOBS:
             raise ValueError(
-                f"--{name.replace('_', '-')} {value:g} is not allowed: must be above 0,"
-                " and 600 s at most"
+                f"{_flag(name)} {value} is not allowed: must be from {least} to"
+                f" {_MOST_JOBS:,}"
+            )
+    for name, value, most in (
+        *((name, getattr(options, name), _MOST_SECONDS) for name in _SECONDS),
+        ("rate", options.rate, _MOST_NUMBER),
+        *(("knobs", knob, _MOST_NUMBER) for knob in options.knobs),
+    ):
+        if not 0 < value <= most:
+            raise ValueError(
+                f"{_flag(name)} {value:g} is not allowed: must be above 0, and {most:g}"
+                " at most"
             )
     if options.cut >= options.limit:
         raise ValueError(
             f"--cut {options.cut:g} is not allowed: must be below --limit"
             f" {options.limit:g}, so that every job ends in time"
         )
-    for knob in options.knobs:
-        if not 0 < knob < math.inf:
-            raise ValueError(f"--knobs {knob:g} is not allowed: must be above 0")
     return Durations.parse(options.durations)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _contenders(
@@ -246,10 +258,9 @@ def _fraction(knob: float) -> str:
 
 def _longest(options: argparse.Namespace) -> float:
     """Return after how many seconds all of it is given up, as when nothing moves."""
-    each: float = options.limit + options.grace + 60
-    large = sum(size > _ALL_AT_ONCE for size in options.sizes)
-    turns = len(options.sizes) - large + large * _MOST_GROUPS + 2
-    return 120 + turns * each + 0.1 * sum(options.sizes)
+    each = options.limit + options.grace + 60
+    turns = _MOST_GROUPS * len(options.sizes) + 2
+    return float(min(_LONGEST, 120 + turns * each))
 
 
 class _Rounds:
@@ -282,16 +293,17 @@ class _Rounds:
         drawn = self._draw(size)
         terms = self._terms(drawn)
         by_slug = {contender.slug: contender for contender in self._contenders}
-        shared = [list(by_slug)]
-        if size > _ALL_AT_ONCE:
-            mean = math.fsum(drawn) / size
-            rates = {
-                slug: self._requests_per_job.get(slug, _GUESS) * size / mean
-                for slug in by_slug
-            }
-            shared = groups(
-                rates, most=_MOST_IN_GROUP, rate=_MOST_RATE, most_groups=_MOST_GROUPS
-            )
+        mean = math.fsum(drawn) / size
+        rates = {
+            slug: (self._requests_per_job.get(slug, _GUESS) + 1) * size / mean
+            for slug in by_slug
+        }
+        shared = groups(
+            rates,
+            most=math.ceil(_MOST_TOGETHER / size),
+            rate=self._options.rate,
+            most_groups=_MOST_GROUPS,
+        )
         rows: list[dict[str, Any]] = []
         bin_width = 0.1 if size == max(self._options.sizes) else 1.0
         for turn, slugs in enumerate(shared, 1):
