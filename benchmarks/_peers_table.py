@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._figures import print_table
+from ._rounds_figures import MOST_OVERSHOOT
 
 _HEADER = (
     *("contender", "settings", "requests a job"),
@@ -13,14 +14,17 @@ _HEADER = (
     *("CPU a job", "wall"),
 )
 _LONGEST = 44
-MOST_OVERSHOOT = 0.05
-"""Seconds that ours may be late."""
 
 
 def print_round(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print one row a contender, by the requests that it made; ours are marked."""
     ranked = sorted(rows, key=lambda row: float(row["requests_per_job"]))
-    print_table(title, _HEADER, [_cells(row) for row in ranked])
+    header, cells = [*_HEADER], [_cells(row) for row in ranked]
+    if all("requests_in_outage" in row for row in ranked):
+        header.insert(3, "in the outage")
+        for row, own in zip(ranked, cells, strict=True):
+            own.insert(3, f"{row['requests_in_outage'] / row['jobs']:.2f}")
+    print_table(title, header, cells)
     print(
         "* ours. Lag in s, missed jobs counted as if learned of at the limit."
         " Overshoot in ms, CPU in ms, wall in s."

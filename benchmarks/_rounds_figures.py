@@ -21,6 +21,9 @@ from ._workloads import Job
 REQUEST_SHARE = 0.02
 """What a request costs, as a share of the mean duration, to tune by."""
 
+MOST_OVERSHOOT = 0.05
+"""Seconds that ours may be late."""
+
 # A report may come before the server's own end by what the wire's milliseconds hide.
 _ROUNDING = 0.005
 _MOST_REASONS = 5
@@ -202,10 +205,14 @@ def compare(size: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for peer in peers
     ]
     return {
+        "size": size,
         "single_polls": polls,
         "ladder": ladder,
         "missed": {row["slug"]: row["missed"] for row in ours},
         "overshoot": {row["slug"]: row["overshoot"] for row in ours},
+        "kept": all(
+            row["missed"] == 0 and row["overshoot"] <= MOST_OVERSHOOT for row in ours
+        ),
     }
 
 

@@ -36,9 +36,9 @@ from ._ending import ending_within
 from ._figures import print_table, spread
 from ._peers import Peer
 from ._peers._finding import find_peers
-from ._peers_table import MOST_OVERSHOOT, named, shortened
+from ._peers_table import named, shortened
 from ._rounds import Contender, Terms, choose, of_ours, of_peer, open_arena
-from ._rounds_figures import Waited, sum_up
+from ._rounds_figures import MOST_OVERSHOOT, Waited, sum_up
 
 SUMMARY = "deadline: when each package gives up, and what it has reported by then"
 

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import _rounds, deadline, peers
 from benchmarks._ours import DEFAULT
+from benchmarks._peers_options import check
 from benchmarks._rounds_figures import (
     Waited,
     compare,
@@ -243,6 +244,7 @@ def test_ours_is_not_ahead_where_it_misses_more() -> None:
     )
     assert found["single_polls"][0]["knob"] is None
     assert found["missed"] == {"vtrio-x1": 1}
+    assert not found["kept"]
 
 
 # --- options ------------------------------------------------------------------------
@@ -267,7 +269,7 @@ def test_options_that_no_round_can_be_made_of_are_refused(
 ) -> None:
     """Each by its name, with the value and what is allowed."""
     with pytest.raises(ValueError, match=told):
-        peers.check(options_of(peers, *arguments))
+        check(options_of(peers, *arguments))
 
 
 @pytest.mark.parametrize(
@@ -287,12 +289,16 @@ def test_options_of_the_deadline_are_refused_likewise(
         deadline.check(options_of(deadline, *arguments))
 
 
-@pytest.mark.parametrize("scenario", [peers, deadline])
-def test_the_quick_run_sets_options_that_there_are(scenario: Any) -> None:
+@pytest.mark.parametrize(
+    ("scenario", "check_them"), [(peers, check), (deadline, deadline.check)]
+)
+def test_the_quick_run_sets_options_that_there_are(
+    scenario: Any, check_them: Callable[[argparse.Namespace], object]
+) -> None:
     """And that are allowed."""
     options = options_of(scenario)
     assert set(scenario.QUICK) <= set(vars(options))
-    scenario.check(argparse.Namespace(**{**vars(options), **scenario.QUICK}))
+    check_them(argparse.Namespace(**{**vars(options), **scenario.QUICK}))
 
 
 def test_contenders_are_chosen_by_the_beginning_of_their_names() -> None:
