@@ -82,8 +82,10 @@ _MOST_GROUPS = 10
 _MOST_TOGETHER = 4000
 # Requests a job of a contender of which nothing is known yet.
 _GUESS = 5.0
-# Seconds for everything.
+# Seconds for everything, for one submission, and for what is between two turns.
 _LONGEST = 2400.0
+_SUBMISSION = 0.006
+_BETWEEN = 15.0
 _TEACHER = "vtrio-teacher"
 
 
@@ -103,8 +105,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         rounds = _Rounds(arena, options, durations, contenders)
         if any(contender.knob is not None for contender in contenders):
             rounds.teach(history)
-        found = [rounds.of_size(size) for size in sorted(options.sizes)]
         outage = rounds.with_outage() if options.outage_jobs else None
+        # The largest last: it has what time is left.
+        found = [rounds.of_size(size) for size in sorted(set(options.sizes))]
     verdicts = [compare(one["size"], one["contenders"]) for one in found]
     print_verdicts(verdicts)
     return {
@@ -183,7 +186,7 @@ class _Rounds:
             rates,
             most=math.ceil(_MOST_TOGETHER / size),
             rate=self._options.rate,
-            most_groups=_MOST_GROUPS,
+            most_groups=self._turns_left(size),
         )
         rows: list[dict[str, Any]] = []
         bin_width = 0.1 if size == max(self._options.sizes) else 1.0
@@ -205,6 +208,13 @@ class _Rounds:
             "bin": bin_width,
             "contenders": rows,
         }
+
+    def _turns_left(self, size: int) -> int:
+        """Return how many turns there is time for, if each takes as long as it may."""
+        left = _LONGEST - (time.monotonic() - self._began)
+        left -= size * len(self._contenders) * _SUBMISSION
+        each = self._options.limit + _BETWEEN
+        return max(1, min(_MOST_GROUPS, int(left / each)))
 
     def with_outage(self) -> dict[str, Any]:
         """Run all contenders at once on a server that is out for a few seconds."""
