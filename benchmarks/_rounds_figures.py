@@ -127,12 +127,10 @@ def _spread_of_lags(lags: Sequence[float]) -> dict[str, float] | None:
     }
 
 
-def histogram(instants: Sequence[float], bin_width: float, until: float) -> list[int]:
+def histogram(instants: Sequence[float], bin_width: float) -> list[int]:
     """Count requests by bins of so many seconds, from the beginning."""
-    bins = [0] * max(1, math.ceil(until / bin_width))
-    for instant in instants:
-        bins[min(int(instant / bin_width), len(bins) - 1)] += 1
-    return bins
+    counts = Counter(int(instant / bin_width) for instant in instants)
+    return [counts[place] for place in range(max(counts, default=-1) + 1)]
 
 
 def groups(

@@ -24,7 +24,7 @@ more jobs than all contenders could wait for at once on one machine, they take t
 
 A CONTENDER has its `slug`, `name`, `kind` (default, tuned or ours), `way`, `runs_on` and
 `knob` (null where there is none); `requests`, `requests_per_job` and `requests_by_bin`,
-over the limit and the grace; `lag` of what was reported as completed and
+a text of as many numbers as there are bins up to the last request; `lag` of what was reported as completed and
 `lag_with_missed`, each with mean, p50, p95, p99 and max, in seconds; counts of outcomes
 and of jobs `missed`, which ended before the limit and were not reported as completed;
 `overshoot`, `wall` and `cpu_per_job` in seconds; `gave_up_after_deadline`, less than 0
@@ -86,6 +86,8 @@ _GUESS = 5.0
 _LONGEST = 2400.0
 _SUBMISSION = 0.006
 _BETWEEN = 15.0
+# Seconds that requests are counted by, for a picture of them.
+_BIN, _LARGEST_BIN, _OUTAGE_BIN = 1.0, 0.1, 0.5
 _TEACHER = "vtrio-teacher"
 
 
@@ -189,7 +191,7 @@ class _Rounds:
             most_groups=self._turns_left(size),
         )
         rows: list[dict[str, Any]] = []
-        bin_width = 0.1 if size == max(self._options.sizes) else 1.0
+        bin_width = _LARGEST_BIN if size == max(self._options.sizes) else _BIN
         for turn, slugs in enumerate(shared, 1):
             self._say(
                 f"{size:,} jobs each, turn {turn} of {len(shared)}: {', '.join(slugs)}"
@@ -224,7 +226,7 @@ class _Rounds:
         self._say(
             f"{options.outage_jobs:,} jobs each, an outage of {options.outage:g} s"
         )
-        rows = self._round(self._contenders, terms, 0.1)
+        rows = self._round(self._contenders, terms, _OUTAGE_BIN)
         print_round(
             f"{options.outage_jobs:,} jobs of each contender; from {begins:g} to {ends:g}"
             " s every answer is 503",
@@ -233,7 +235,7 @@ class _Rounds:
         return {
             **self._told(terms),
             "outage": [begins, ends],
-            "bin": 0.1,
+            "bin": _OUTAGE_BIN,
             "contenders": rows,
         }
 
@@ -251,8 +253,8 @@ class _Rounds:
                 "runs_on": contender.runs_on,
                 "knob": contender.knob,
                 **sum_up(waited, terms.limit, terms.grace),
-                "requests_by_bin": histogram(
-                    waited.instants, bin_width, terms.limit + terms.grace
+                "requests_by_bin": " ".join(
+                    map(str, histogram(waited.instants, bin_width))
                 ),
             }
             if terms.outage is not None:
