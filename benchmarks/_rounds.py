@@ -8,6 +8,7 @@ missing then is told.
 from __future__ import annotations
 
 import json
+import os
 import queue
 import random
 import re
@@ -25,6 +26,7 @@ import trio
 
 from . import _ours
 from ._peers import Peer, Way
+from ._rates import processor_time
 from ._rounds_figures import Waited
 from ._servers import Server, serving, starting
 from ._submissions import submit
@@ -147,7 +149,9 @@ class Terms:
 class Arena:
     """The server, and the contenders that have been started so far; a block.
 
-    Made by `open_arena`.
+    Made by `open_arena`. `busy` tells of the latest round, from its beginning until the
+    last contender was through, what share of a core the server took, and what share of
+    all cores everybody did, whoever else is on the machine among them.
     """
 
     def __init__(self, server: Server, folder: Path, seed: int) -> None:
@@ -157,6 +161,7 @@ class Arena:
         self._http = httpx.Client(base_url=server.url, timeout=_ANSWERING)
         self._processes: dict[str, _Process] = {}
         self._warm: dict[str, str] = {}
+        self.busy = {"server": 0.0, "machine": 0.0}
 
     def __enter__(self) -> Self:
         return self
@@ -217,7 +222,16 @@ class Arena:
         latest = max(begins_at.values(), default=first)
         over_at = latest + terms.limit + terms.grace
         by = time.monotonic() + over_at - time.time() + _ANSWERING
+        time.sleep(max(0.0, first - time.time()))
+        before = self._processor_times()
         told = {slug: process.read(by) for slug, process in processes.items()}
+        after = self._processor_times()
+        wall, server, idle = (b - a for a, b in zip(before, after, strict=True))
+        cores = os.cpu_count() or 1
+        self.busy = {
+            "server": server / wall,
+            "machine": 1 - min(1.0, idle / (wall * cores)),
+        }
         for slug, found in told.items():
             if not found["ended"]:
                 self._processes.pop(slug).close()
@@ -233,6 +247,12 @@ class Arena:
             )
             for slug, found in told.items()
         }
+
+    def _processor_times(self) -> tuple[float, float, float]:
+        """Return the instant, and the seconds of the server and of idleness so far."""
+        cpu = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
+        idle = (int(cpu[4]) + int(cpu[5])) / os.sysconf("SC_CLK_TCK")
+        return time.monotonic(), processor_time(self._server.pid), idle
 
     def _runs(self, contender: Contender) -> bool:
         process = self._processes.get(contender.slug)

@@ -9,12 +9,12 @@ their defaults, and an interval whose look comes 50 ms before the limit. Ours po
 and they listen, with the ladder.
 
     {"limit", "ends": [seconds before the limit], "waits", "left_out",
-     "rounds": [{"contenders": [CONTENDER, ...]}, ...],
+     "rounds": [{"busy": {"server", "machine"}, "contenders": [CONTENDER, ...]}, ...],
      "contenders": [{"slug", "name", "kind", "way", "waits", "reported", "missed",
                      "raised", "after": {"min", "median", "max"}, "not_given_up"}, ...],
      "verdict": {"missed", "overshoot", "promise", "kept"}}
 
-A CONTENDER of a round is as in `peers`. Of those of all rounds together, `after` is by
+What is of a round is as in `peers`. Of those of all rounds together, `after` is by
 how many seconds a wait ended after its limit, below 0 where it was over before, whether
 it reported the job's end or gave up; `reported_after` and `gave_up_after` are the same
 of the two apart, null where there was none. Waits that went on for longer than the
@@ -98,6 +98,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for line in left_out:
         print(line)
     rounds: list[dict[str, Waited]] = []
+    busy: list[dict[str, float]] = []
     with (
         tempfile.TemporaryDirectory(prefix="vtrio-benchmark-") as folder,
         ending_within(_longest(options)),
@@ -112,6 +113,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for turn in range(options.rounds):
             _say(f"round {turn + 1} of {options.rounds}")
             rounds.append(arena.round(contenders, _terms(options, options.waits)))
+            busy.append(arena.busy)
     rows = [
         _row(contender, [found[contender.slug] for found in rounds], options)
         for contender in contenders
@@ -124,15 +126,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "left_out": left_out,
         "rounds": [
             {
+                "busy": own,
                 "contenders": [
                     {
                         **_named(contender),
                         **sum_up(found[contender.slug], options.limit, options.grace),
                     }
                     for contender in contenders
-                ]
+                ],
             }
-            for found in rounds
+            for found, own in zip(rounds, busy, strict=True)
         ],
         "contenders": rows,
         "verdict": verdict_on(rows),

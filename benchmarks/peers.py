@@ -16,18 +16,21 @@ file, which is read at the beginning of each round and never written. The knob o
 more jobs than all contenders could wait for at once on one machine, they take turns.
 
     {"durations", "limit", "cut", "left_out", "taught",
-     "rounds": [{"size", "interval", "mean_duration", "groups": [[SLUG, ...], ...],
+     "rounds": [{"size", "interval", "mean_duration",
+                 "turns": [{"contenders": [SLUG, ...], "busy": {"server", "machine"}}],
                  "bin": seconds, "contenders": [CONTENDER, ...]}, ...],
      "outage": null or the same with "outage": [beginning, end],
      "verdicts": [{"size", "single_polls": [...], "ladder": [...], "missed",
                    "overshoot", "kept"}, ...]}
 
-A CONTENDER has its `slug`, `name`, `kind` (default, tuned or ours), `way`, `runs_on` and
-`knob` (null where there is none); `requests`, `requests_per_job` and `requests_by_bin`,
-a text of as many numbers as there are bins up to the last request; `lag` of what was
-reported as completed and `lag_with_missed`, each with mean, p50, p95, p99 and max, in
-seconds; counts of outcomes and of jobs `missed`, which ended before the limit and were
-not reported as completed; `overshoot`, `wall` and `cpu_per_job` in seconds; `gave_up_after_deadline`, less than 0
+`busy` is the share of a core that the server took, and that of all cores which anybody
+did, whoever else is on the machine among them. A CONTENDER has its `slug`, `name`,
+`kind` (default, tuned or ours), `way`, `runs_on` and `knob` (null where there is none);
+`requests`, `requests_per_job` and `requests_by_bin`, a text of as many numbers as there
+are bins up to the last request; `lag` of what was reported as completed and
+`lag_with_missed`, each with mean, p50, p95, p99 and max, in seconds; counts of outcomes
+and of jobs `missed`, which ended before the limit and were not reported as completed;
+`overshoot`, `wall` and `cpu_per_job` in seconds; `gave_up_after_deadline`, less than 0
 where it gave up before; the commonest `reasons`. In an outage there are also
 `requests_in_outage` and `requests_before`, in as many seconds just before it.
 """
@@ -39,7 +42,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +85,10 @@ _MOST_GROUPS = 10
 _MOST_TOGETHER = 4000
 # Requests a job of a contender of which nothing is known yet.
 _GUESS = 5.0
+# As many requests take the server as long as the end of a job does.
+_AN_END = 2.0
+# With less of the machine left, it is the machine that is measured.
+_MOST_BUSY = 0.9
 # Seconds for everything, for one submission, and for what is between two turns.
 _LONGEST = 2400.0
 _SUBMISSION = 0.006
@@ -149,6 +156,16 @@ def _longest(options: argparse.Namespace) -> float:
     return float(min(_LONGEST, 120 + turns * each))
 
 
+def _warn(turns: Iterable[Mapping[str, float]]) -> None:
+    """Say where the machine, and not the contenders, was measured."""
+    busiest = max(busy["machine"] for busy in turns)
+    if busiest > _MOST_BUSY:
+        print(
+            f"The machine was busy for {busiest:.0%} of a turn: lag and misses are its"
+            " queue's as well."
+        )
+
+
 class _Rounds:
     """The rounds of one run, each with what has been learned in those before it."""
 
@@ -181,32 +198,35 @@ class _Rounds:
         by_slug = {contender.slug: contender for contender in self._contenders}
         mean = math.fsum(drawn) / size
         rates = {
-            slug: (self._requests_per_job.get(slug, _GUESS) + 1) * size / mean
+            slug: (self._requests_per_job.get(slug, _GUESS) + _AN_END) * size / mean
             for slug in by_slug
         }
-        shared = groups(
+        turns = groups(
             rates,
             most=math.ceil(_MOST_TOGETHER / size),
             rate=self._options.rate,
             most_groups=self._turns_left(size),
         )
         rows: list[dict[str, Any]] = []
+        told: list[dict[str, Any]] = []
         bin_width = _LARGEST_BIN if size == max(self._options.sizes) else _BIN
-        for turn, slugs in enumerate(shared, 1):
+        for turn, slugs in enumerate(turns, 1):
             self._say(
-                f"{size:,} jobs each, turn {turn} of {len(shared)}: {', '.join(slugs)}"
+                f"{size:,} jobs each, turn {turn} of {len(turns)}: {', '.join(slugs)}"
             )
             group = [by_slug[slug] for slug in slugs]
             rows += self._round(group, terms, bin_width)
+            told.append({"contenders": slugs, "busy": self._arena.busy})
         self._requests_per_job |= {row["slug"]: row["requests_per_job"] for row in rows}
         print_round(
             f"{size:,} jobs of each contender, {self._durations}, {terms.limit:g} s at"
             " most",
             rows,
         )
+        _warn(turn["busy"] for turn in told)
         return {
             **self._told(terms),
-            "groups": shared,
+            "turns": told,
             "bin": bin_width,
             "contenders": rows,
         }
@@ -227,14 +247,17 @@ class _Rounds:
             f"{options.outage_jobs:,} jobs each, an outage of {options.outage:g} s"
         )
         rows = self._round(self._contenders, terms, _OUTAGE_BIN)
+        slugs = [contender.slug for contender in self._contenders]
         print_round(
             f"{options.outage_jobs:,} jobs of each contender; from {begins:g} to {ends:g}"
             " s every answer is 503",
             rows,
         )
+        _warn([self._arena.busy])
         return {
             **self._told(terms),
             "outage": [begins, ends],
+            "turns": [{"contenders": slugs, "busy": self._arena.busy}],
             "bin": _OUTAGE_BIN,
             "contenders": rows,
         }
