@@ -40,7 +40,7 @@ from ._peers_table import named, shortened
 from ._rounds import Contender, Terms, choose, of_ours, of_peer, open_arena
 from ._rounds_figures import MOST_OVERSHOOT, Waited, sum_up
 
-SUMMARY = "deadline: when each package gives up, and what it has reported by then"
+SUMMARY = "when each package gives up, and what it has reported by then"
 
 QUICK: dict[str, Any] = {"rounds": 1, "grace": 1.5}
 
