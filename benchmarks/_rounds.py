@@ -7,28 +7,26 @@ missing then is told.
 
 from __future__ import annotations
 
-import json
 import os
-import queue
 import random
 import re
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import httpx
 import trio
 
 from . import _ours
+from ._contender_process import ContenderProcess
 from ._peers import Peer, Way
 from ._rates import processor_time
 from ._rounds_figures import Waited
-from ._servers import Server, serving, starting
+from ._servers import Server, serving
 from ._submissions import submit
 
 Kind = Literal["default", "tuned", "ours"]
@@ -159,7 +157,7 @@ class Arena:
         self._folder = folder
         self._rng = random.Random(f"arena {seed}")
         self._http = httpx.Client(base_url=server.url, timeout=_ANSWERING)
-        self._processes: dict[str, _Process] = {}
+        self._processes: dict[str, ContenderProcess] = {}
         self._warm: dict[str, str] = {}
         self.busy = {"server": 0.0, "machine": 0.0}
 
@@ -183,7 +181,9 @@ class Arena:
         for contender in missing:
             told = {**contender.told, "warm_up": self._warm[contender.slug]}
             log = self._folder / f"{contender.slug}.log"
-            self._processes[contender.slug] = _Process(contender.slug, told, log)
+            self._processes[contender.slug] = ContenderProcess(
+                contender.slug, told, log
+            )
 
     def round(self, contenders: Sequence[Contender], terms: Terms) -> dict[str, Waited]:
         """Have contenders wait at once, each for jobs of its own that are drawn alike.
@@ -321,84 +321,3 @@ def open_arena(folder: Path, seed: int) -> Iterator[Arena]:
     )
     with server as listening, Arena(listening, folder, seed) as arena:
         yield arena
-
-
-class _Process:
-    """A contender's process. Its lines are read by a thread, so that waiting can end."""
-
-    def __init__(self, slug: str, told: Mapping[str, Any], log: Path) -> None:
-        self._slug = slug
-        self._ready = False
-        self._log = log
-        self._stack = ExitStack()
-        module = f"{__package__}._contender"
-        self._process = self._stack.enter_context(
-            starting(module, json.dumps(told), log=log)
-        )
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
-        reading = threading.Thread(
-            target=self._read_all, args=[self._process.stdout], daemon=True
-        )
-        reading.start()
-
-    @property
-    def runs(self) -> bool:
-        """Tell whether it has not ended."""
-        return self._process.poll() is None
-
-    def close(self) -> None:
-        """End it."""
-        self._stack.close()
-
-    def tell(self, order: Mapping[str, Any]) -> None:
-        """Write it a line."""
-        assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-
-    def await_readiness(self, by: float) -> None:
-        """Wait until it can take orders, if that was not waited for before.
-
-        Raises:
-            RuntimeError: it cannot by that instant.
-        """
-        if not self._ready:
-            line = self._read_line(by)
-            if line != "ready":
-                raise RuntimeError(f"{self._slug} said {line!r} instead of 'ready'")
-            self._ready = True
-
-    def read(self, by: float) -> dict[str, Any]:
-        """Return what it found in a round.
-
-        Raises:
-            RuntimeError: it has not told by that instant, or has ended.
-        """
-        found: dict[str, Any] = json.loads(self._read_line(by))
-        return found
-
-    def _read_line(self, by: float) -> str:
-        """Return its next line.
-
-        Raises:
-            RuntimeError: there was none by that instant, with what it said instead.
-        """
-        line: str | None = None
-        why = "ended"
-        try:
-            line = self._lines.get(timeout=max(0.0, by - time.monotonic()))
-        except queue.Empty:
-            why = "said nothing in time"
-        if line is None:
-            told = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
-            raise RuntimeError(f"{self._slug} {why}:\n{told}")
-        return line
-
-    def _read_all(self, output: IO[str]) -> None:
-        try:
-            for line in output:
-                self._lines.put(line.strip())
-        except ValueError:  # closed meanwhile
-            pass
-        self._lines.put(None)
