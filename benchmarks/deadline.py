@@ -68,12 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--waits",
         type=int,
-        default=20,
+        default=4,
         metavar="N",
-        help="of each contender at once; 20 if not given",
+        help="of each contender at once; 4 if not given",
     )
     parser.add_argument(
-        "--rounds", type=int, default=3, metavar="N", help="3 if not given"
+        "--rounds", type=int, default=5, metavar="N", help="5 if not given"
     )
     parser.add_argument(
         "--taught",

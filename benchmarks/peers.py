@@ -74,7 +74,7 @@ QUICK: dict[str, Any] = {
     "cut": 6.0,
     "limit": 7.0,
     "grace": 1.0,
-    "knobs": [1 / 16, 1.0, 16.0],
+    "knobs": [1.0, 2.0, 8.0],
     "outage_jobs": 10,
     "outage_at": 2.0,
     "outage": 2.0,

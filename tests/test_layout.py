@@ -28,7 +28,16 @@ HOMES = {
         *("_translation", "_version", "schedules"),
     ),
     "engine": (
-        *("_bell", "_callbacks", "_entry", "_fleet", "_governor", "_hearing", "_lines"),
+        *(
+            "_bell",
+            "_callbacks",
+            "_deadlines",
+            "_entry",
+            "_fleet",
+            "_governor",
+            "_hearing",
+            "_lines",
+        ),
         *(
             "_cancelling",
             "_listening",

@@ -19,6 +19,7 @@ from dataclasses import replace
 
 import trio
 
+from ._deadlines import Deadlines
 from ._entry import Entry, Lesson
 from ._errors import RemoteError, VtrioError
 from ._job import Job, JobStatus
@@ -102,7 +103,7 @@ class Fleet:
         self.is_told = False
         """Whether changes of the jobs of this epoch are being told."""
         self._heap: list[tuple[float, int, Entry]] = []
-        self._deadlines: list[tuple[float, int, Entry]] = []
+        self.deadlines = Deadlines(rng)
         self._urgent: deque[Entry] = deque()
         self._alone: deque[Entry] = deque()
         self._numbers = 0
@@ -128,11 +129,7 @@ class Fleet:
         self.entries[job_id] = entry
         wait_began(session)
         if session.deadline < float("inf"):
-            self._numbers += 1
-            heapq.heappush(self._deadlines, (session.deadline, self._numbers, entry))
-            if len(self._deadlines) > 2 * len(self.entries) + 1000:
-                self._deadlines = [p for p in self._deadlines if not p[2].is_over]
-                heapq.heapify(self._deadlines)
+            self.deadlines.add(entry)
         last = session.last
         if last is not None:
             entry.word = last.word
@@ -158,17 +155,9 @@ class Fleet:
 
     def expire(self, now: float) -> float:
         """End the waits whose deadlines have come, and return the next deadline."""
-        deadlines = self._deadlines
-        while deadlines:
-            deadline, _, entry = deadlines[0]
-            if entry.is_over:
-                heapq.heappop(deadlines)
-            elif deadline <= now:
-                heapq.heappop(deadlines)
-                self._finish(entry, entry.session.expired(now=now))
-            else:
-                return deadline
-        return float("inf")
+        while (entry := self.deadlines.pop_due(now)) is not None:
+            self._finish(entry, entry.session.expired(now=now))
+        return self.deadlines.next_at()
 
     def end_all(self, *, silence: float, error: str | None, now: float) -> None:
         """End all waits, because nobody has answered anything for so many seconds."""
@@ -190,6 +179,8 @@ class Fleet:
         del self.entries[session.job_id]
         entry.number = 0
         entry.is_over = True
+        if session.deadline < float("inf"):
+            self.deadlines.leave(session.deadline)
         self._phases.leave(entry)
         entry.line.leave(entry)
         entry.lesson.over()
@@ -377,6 +368,8 @@ class Fleet:
         """
         if entry.session.deadline < float("inf"):
             due_at, entry.is_exact = entry.session.before_deadline(due_at, now=now)
+        if entry.is_exact:
+            due_at = self.deadlines.in_turn(entry, due_at, now)
         self._push(entry, due_at, now)
 
     def _push(self, entry: Entry, due_at: float, now: float) -> None:
@@ -407,8 +400,10 @@ class Fleet:
             elif entry.is_ended:
                 at = min(at, now + _AGAIN)
             self._push_in_time(entry, at, now)
-        else:
-            self._push(entry, at, now)
+            return
+        if instruction.reason is DelayReason.LAST_POLL:
+            at = self.deadlines.in_turn(entry, at, now)
+        self._push(entry, at, now)
 
     # --- what is heard ----------------------------------------------------------------
 

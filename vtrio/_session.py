@@ -32,9 +32,10 @@ from .schedules import Observation, PollState, Schedule
 LONGEST_HINT = 300.0
 # Right after submission a job may not have reached every replica that is asked.
 NOT_FOUND_GRACE = 5.0
-# The last poll starts this long before the deadline, or twice the slowest of the
+# The last poll starts this long before the deadline (a busy machine may wake a task
+# some 30 ms late, and all would be lost for that), or twice the slowest of the
 # recent answers if that is longer.
-LEAST_MARGIN = 0.020
+LEAST_MARGIN = 0.040
 RECENT_ANSWERS = 8
 # What an answer is taken to last before one of this wait has been measured.
 UNMEASURED_ANSWER = 0.1
@@ -293,6 +294,11 @@ class Session:
         )
         return at, reason is not DelayReason.SCHEDULE
 
+    @property
+    def slowest_answer(self) -> float:
+        """What the slowest of the recent answers took; 0 before there was one."""
+        return max(self._answer_times, default=0.0)
+
     def interval(self, *, now: float, roll: float) -> float:
         """Return how long the schedule would wait from now on; nothing is noted."""
         return self._delay(self._state(roll=roll, now=now, hint=None))
@@ -486,7 +492,7 @@ class Session:
         has made it so wide that it began already, the latest answer has a say.
         """
         latest = self._answer_times[-1] if self._answer_times else 0.0
-        slowest = max(self._answer_times, default=0.0)
+        slowest = self.slowest_answer
         if self._polls == 0:
             # The first poll would be the last. A submission's answer says little of it.
             latest = slowest = max(latest, UNMEASURED_ANSWER)

@@ -232,6 +232,7 @@ class Watch:
             if not self.has_room:
                 return float("inf")  # whoever takes something rings
             rung = self._asking_rung(now)
+            self.fleet.deadlines.asks_singly = rung is Rung.SINGLE
             if self._asking >= self._most_at_once(rung):
                 return float("inf")  # whoever has been answered rings
             if self.failing and now < self._probe_at:

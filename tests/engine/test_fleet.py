@@ -21,7 +21,7 @@ from vtrio._fleet import SWEEP, Fleet
 from vtrio._job import Sighting
 from vtrio._limits import Limits
 from vtrio._lines import Lines
-from vtrio._session import Session
+from vtrio._session import LEAST_MARGIN, Session
 from vtrio._stalls import JobPhase, PhaseTimes
 from vtrio.sources import Change
 from vtrio.testing import Steady
@@ -326,7 +326,7 @@ async def test_the_last_look_comes_before_the_deadline_though_it_is_told_of(
     (entry,) = fleet.take_due(0, 1)
     entry.session.asking(now=0)
     answered(fleet, entry, "running")
-    assert fleet.next_due() == pytest.approx(40 - 0.02)
+    assert fleet.next_due() == pytest.approx(40 - LEAST_MARGIN)
     fleet.abandon()
 
 

@@ -152,7 +152,7 @@ async def test_the_last_poll_comes_just_before_the_deadline(
 ) -> None:
     """Even where a feed would have told of an end: it may have lost one."""
     server = ScriptedServer()
-    server.add(job("running", after(99.97, "completed")), id="j1")
+    server.add(job("running", after(99.95, "completed")), id="j1")
     server.add(job("running", after(99.99, "completed")), id="j2", optional=True)
     # From now on no end is told by anything that holds, and who asks hears it.
     source = LosesAllChanges(server)

@@ -183,15 +183,18 @@ class EventStream(ResponseBody):
             until = trio.current_time() + self._heartbeat
             if self._gathers_until > trio.current_time():
                 await trio.sleep_until(self._gathers_until)
-            if self._service.board.released:
-                raise StopAsyncIteration
             try:
-                page = await self._service.board.wait_for_news(
-                    self._look,
-                    _has_events,
-                    [feed_of(self._owner)],
-                    seconds=until - trio.current_time(),
-                )
+                if self._service.board.released:
+                    page = await self._look()  # for what came while it gathered
+                    if not page.events:
+                        raise StopAsyncIteration
+                else:
+                    page = await self._service.board.wait_for_news(
+                        self._look,
+                        _has_events,
+                        [feed_of(self._owner)],
+                        seconds=until - trio.current_time(),
+                    )
             except ExpiredCursor:
                 # It fell so far behind that events are gone; asking again tells it so.
                 raise StopAsyncIteration from None
