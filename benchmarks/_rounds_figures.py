@@ -25,6 +25,7 @@ MOST_OVERSHOOT = 0.05
 """Seconds that ours may be late."""
 
 # A report may come before the server's own end by what the wire's milliseconds hide.
+PERCENTILES = (1, *range(5, 100, 5), 99)
 _ROUNDING = 0.005
 _MOST_REASONS = 5
 
@@ -117,13 +118,14 @@ def sum_up(waited: Waited, limit: float, grace: float) -> dict[str, Any]:
     }
 
 
-def _spread_of_lags(lags: Sequence[float]) -> dict[str, float] | None:
+def _spread_of_lags(lags: Sequence[float]) -> dict[str, Any] | None:
     if not lags:
         return None
     return {
         "mean": math.fsum(lags) / len(lags),
         **{f"p{percent}": percentile(lags, percent) for percent in (50, 95, 99)},
         "max": max(lags),
+        "percentiles": [round(percentile(lags, percent), 4) for percent in PERCENTILES],
     }
 
 

@@ -28,7 +28,8 @@ did, whoever else is on the machine among them. A CONTENDER has its `slug`, `nam
 `kind` (default, tuned or ours), `way`, `runs_on` and `knob` (null where there is none);
 `requests`, `requests_per_job` and `requests_by_bin`, a text of as many numbers as there
 are bins up to the last request; `lag` of what was reported as completed and
-`lag_with_missed`, each with mean, p50, p95, p99 and max, in seconds; counts of outcomes
+`lag_with_missed`, each with mean, p50, p95, p99, max and the percentiles of
+`PERCENTILES` in `_rounds_figures`, in seconds; counts of outcomes
 and of jobs `missed`, which ended before the limit and were not reported as completed;
 `overshoot`, `wall` and `cpu_per_job` in seconds; `gave_up_after_deadline`, less than 0
 where it gave up before; the commonest `reasons`. In an outage there are also

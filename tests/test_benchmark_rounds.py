@@ -128,6 +128,8 @@ def test_a_missed_job_is_counted_and_does_not_flatter_the_lag() -> None:
         limit=6,
         grace=3,
     )
+    percentiles = found["lag"].pop("percentiles")
+    assert percentiles == [0.5] * 11 + [1.5] * 10  # 1, 5, 10, ... 50, and up to 99
     assert found["lag"] == {"mean": 1.0, "p50": 0.5, "p95": 1.5, "p99": 1.5, "max": 1.5}
     assert found["missed"] == 2
     assert found["not_given_up"] == 1
