@@ -10,7 +10,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("vtrio", "trio", "httpx", "httpx2", "hypercorn", "quart", "quart-trio")
+_PACKAGES = (
+    *("vtrio", "trio", "httpx", "httpx2", "hypercorn", "quart", "quart-trio"),
+    # Those that are measured beside it.
+    *("tenacity", "stamina", "aiohttp", "google-api-core", "requests", "polling2"),
+    *("azure-core", "botocore"),
+)
 
 
 def environment(seed: int) -> dict[str, Any]:

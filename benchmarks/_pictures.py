@@ -38,12 +38,16 @@ def make_logarithmic(panel: Any) -> None:
     """Have both axes logarithmic, with plain numbers on them."""
     from matplotlib.ticker import LogFormatter
 
+    class Plain(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
     panel.set_xscale("log")
     panel.set_yscale("log")
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_formatter("{x:g}")
         # Between the powers of ten, where there are few of these.
-        axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+        axis.set_minor_formatter(Plain(minor_thresholds=(1.5, 0.5)))
 
 
 def set_legend(figure: Any, panel: Any, columns: int) -> None:

@@ -33,12 +33,12 @@ def with_tables(text: str) -> str:
 
     A table whose results are missing stays as it is.
     """
-    for name, table in _TABLES.items():
-        path = RESULTS / f"{name}.json"
+    for name, (scenario, table) in _TABLES.items():
+        path = RESULTS / f"{scenario}.json"
         if not path.exists():
             continue
         document = json.loads(path.read_text(encoding="utf-8"))
-        made = table(document["results"][name])
+        made = table(document["results"][scenario])
         text = re.sub(
             rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)",
             partial(_fill, made),
@@ -119,6 +119,107 @@ def _overhead(results: dict[str, Any]) -> str:
     return _table(["what", "bare", "with vtrio", "ratio", "difference"], rows)
 
 
+def _peers(results: dict[str, Any]) -> str:
+    """Return what each contender made of the largest round, ours first."""
+    one = results["rounds"][-1]
+    rows = sorted(
+        one["contenders"],
+        key=lambda row: (row["kind"] != "ours", float(row["requests_per_job"])),
+    )
+    return _table(
+        [
+            *(
+                f"{one['size']:,} jobs at once",
+                "requests a job",
+                "mean lag",
+                "lag, p99",
+            ),
+            *("CPU a job", "missed at the deadline", "after it"),
+        ],
+        (
+            [
+                _contender(row),
+                f"{row['requests_per_job']:.3g}",
+                f"{row['lag_with_missed']['mean']:.2f} s",
+                f"{row['lag_with_missed']['p99']:.2f} s",
+                f"{row['cpu_per_job'] * 1e3:.1f} ms",
+                f"{row['missed']:,}",
+                _late(row),
+            ]
+            for row in rows
+            if row["knob"] in {None, 1} or row["kind"] != "ours"
+        ),
+    )
+
+
+def _contender(row: dict[str, Any]) -> str:
+    if row["kind"] != "ours":
+        return f"{row['name']}, {'tuned' if row['kind'] == 'tuned' else 'default'}"
+    if row["knob"] is None:
+        return "**vtrio**"
+    return "**vtrio**, single polls alone"
+
+
+def _late(row: dict[str, Any]) -> str:
+    late = f"{row['overshoot'] * 1e3:,.0f} ms"
+    return late if row["ended"] else f"> {late}"
+
+
+def _not_ahead(results: dict[str, Any]) -> str:
+    """Say where ours is not ahead, in sentences."""
+    lines = []
+    for verdict in results["verdicts"]:
+        behind = [one["peer"] for one in verdict["single_polls"] if one["knob"] is None]
+        if behind:
+            lines.append(
+                f"With {verdict['size']:,} jobs and single polls alone, no value of the"
+                f" knob asks no more and learns of the end sooner than"
+                f" {', '.join(behind)}."
+            )
+        for what in ("requests", "lag", "lag_p99", "cpu"):
+            behind = [one["peer"] for one in verdict["ladder"] if not one[what]]
+            if behind:
+                lines.append(
+                    f"With {verdict['size']:,} jobs, the ladder is not ahead in"
+                    f" {_WHAT[what]} of {', '.join(behind)}."
+                )
+    return "\n".join(lines or ["Nowhere in this run."]) + "\n"
+
+
+_WHAT = {
+    "requests": "requests",
+    "lag": "mean lag",
+    "lag_p99": "the 99th percentile of lag",
+    "cpu": "CPU",
+}
+
+
+def _deadline(results: dict[str, Any]) -> str:
+    """Return when each gave up, and what it had reported by then."""
+    rows = sorted(
+        results["contenders"],
+        key=lambda row: (row["kind"] != "ours", row["missed"], row["overshoot"]),
+    )
+    return _table(
+        ["", "reported of those that ended in time", "over, after the deadline"],
+        (
+            [
+                f"**{row['slug']}**" if row["kind"] == "ours" else row["slug"],
+                f"{row['reported']} of {row['waits']}",
+                _over(row),
+            ]
+            for row in rows
+        ),
+    )
+
+
+def _over(row: dict[str, Any]) -> str:
+    if not row["ended"]:
+        return f"> {row['overshoot'] * 1e3:,.0f} ms"
+    after = row["after"]
+    return f"{after['min'] * 1e3:,.0f} to {after['max'] * 1e3:,.0f} ms"
+
+
 _PARKED = {
     "as_completed": "a parked wait of `as_completed`",
     "wait": "a parked `wait` in a task",
@@ -149,11 +250,14 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-# What stands between the marks of that name, of the results of that name.
-_TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "schedules": _schedules,
-    "scale": _scale,
-    "overhead": _overhead,
+# What stands between the marks of a name, of which scenario's results.
+_TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "schedules": ("schedules", _schedules),
+    "scale": ("scale", _scale),
+    "overhead": ("overhead", _overhead),
+    "peers": ("peers", _peers),
+    "not ahead": ("peers", _not_ahead),
+    "deadline": ("deadline", _deadline),
 }
 
 

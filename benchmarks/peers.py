@@ -54,6 +54,7 @@ from ._ending import ending_within
 from ._peers import Peer
 from ._peers._finding import find_peers
 from ._peers_options import add_arguments, check
+from ._peers_pictures import draw_peers
 from ._peers_table import print_round, print_verdicts
 from ._rounds import Arena, Contender, Terms, choose, of_ours, of_peer, open_arena
 from ._rounds_figures import (
@@ -65,7 +66,7 @@ from ._rounds_figures import (
     tune,
 )
 
-__all__ = ["QUICK", "SUMMARY", "add_arguments", "run"]
+__all__ = ["QUICK", "SUMMARY", "add_arguments", "draw_pictures", "run"]
 
 SUMMARY = "other packages that wait, and ours, for the same jobs"
 
@@ -132,6 +133,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "outage": outage,
         "verdicts": verdicts,
     }
+
+
+def draw_pictures(results: dict[str, Any], path: Path) -> None:
+    """Draw what was found, if anything was."""
+    draw_peers(results, path)
 
 
 def _contenders(

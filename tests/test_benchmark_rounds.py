@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import _rounds, deadline, peers
+from benchmarks import _readme, _rounds, deadline, peers
 from benchmarks._ours import DEFAULT
 from benchmarks._peers_options import check
 from benchmarks._rounds_figures import (
+    PERCENTILES,
     Waited,
     compare,
     draw,
@@ -409,3 +410,85 @@ def test_the_limit_is_told_of_each(
     assert rows["vtrio-exponential"]["waits"] == 2
     assert found["verdict"]["promise"] == {"missed": 0, "overshoot": 0.05}
     assert "promised: 0 and 50 ms" in capsys.readouterr().out
+
+
+# --- what is shown of them ----------------------------------------------------------
+
+
+def a_row(slug: str, kind: str, knob: float | None = None) -> dict[str, Any]:
+    """Make a row as `peers` writes it."""
+    lag = {"mean": 1.5, "p50": 1.0, "p95": 2.0, "p99": 2.5, "max": 3.0}
+    percentiles = [0.1 * turn for turn in range(len(PERCENTILES))]
+    return {
+        "slug": slug,
+        "name": slug.partition("-")[0],
+        "kind": kind,
+        "knob": knob,
+        "requests_per_job": 4.5,
+        "requests_by_bin": "3 0 1 4",
+        "lag_with_missed": {**lag, "percentiles": percentiles},
+        "cpu_per_job": 0.0025,
+        "missed": 3,
+        "overshoot": 1.5,
+        "ended": kind != "tuned",
+    }
+
+
+RESULTS = {
+    "rounds": [
+        {
+            "size": 1000,
+            "bin": 0.5,
+            "contenders": [
+                a_row("stamina", "default"),
+                a_row("stamina-tuned", "tuned"),
+                a_row("vtrio-ladder", "ours"),
+                a_row("vtrio-x1", "ours", 1.0),
+                a_row("vtrio-x4", "ours", 4.0),
+            ],
+        }
+    ],
+    "verdicts": [
+        {
+            "size": 1000,
+            "single_polls": [{"peer": "stamina", "knob": None}],
+            "ladder": [
+                {
+                    "peer": "stamina",
+                    "requests": True,
+                    "lag": True,
+                    "lag_p99": True,
+                    "cpu": False,
+                }
+            ],
+        }
+    ],
+}
+
+
+def test_the_pictures_lie_beside_the_results(tmp_path: Path) -> None:
+    """The frontier, lag by percentile, and the herd; nothing of no rounds."""
+    peers.draw_pictures({"rounds": []}, tmp_path / "none.png")
+    peers.draw_pictures(RESULTS, tmp_path / "peers.png")
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == ["peers-herd.png", "peers-lag.png", "peers.png"]
+    assert all(path.stat().st_size > 10_000 for path in tmp_path.iterdir())
+
+
+def test_the_readme_tells_of_the_largest_round_and_where_ours_is_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made from the results, and not typed; who had to be ended is marked."""
+    document = {"results": {"peers": RESULTS}}
+    (tmp_path / "peers.json").write_text(json.dumps(document))
+    monkeypatch.setattr(_readme, "RESULTS", tmp_path)
+    marks = "<!-- {0}: begin -->\nold\n<!-- {0}: end -->\n"
+    text = _readme.with_tables("".join(map(marks.format, ["peers", "not ahead"])))
+    assert "old" not in text
+    lines = text.splitlines()
+    assert "| **vtrio** | 4.5 | 1.50 s | 2.50 s | 2.5 ms | 3 | 1,500 ms |" in lines
+    assert any("**vtrio**, single polls alone" in line for line in lines)
+    assert any("stamina, tuned" in line and "> 1,500 ms" in line for line in lines)
+    assert "x4" not in text
+    assert "the ladder is not ahead in CPU of stamina." in text
+    assert "no value of the knob" in text
