@@ -40,7 +40,9 @@ def results(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", ["schedules", "scale"])
+@pytest.mark.parametrize(
+    "name", ["peers", "peers-herd", "peers-lag", "scale", "schedules"]
+)
 def test_a_picture_lies_beside_the_results(name: str, folder: Path) -> None:
     """Of what there is to see."""
     picture = (folder / f"{name}.png").read_bytes()
@@ -148,3 +150,35 @@ def test_overhead_is_told_beside_what_cannot_be_spared(folder: Path) -> None:
     # Memory does not hang on speed: one block for all takes less than their tasks.
     assert parked["as_completed"]["bytes"]["ratio"]["median"] < 2
     assert parked["wait"]["bytes"]["ratio"]["median"] < 10
+
+
+PEERS = {
+    *("tenacity", "stamina", "aiohttp", "google-api-core", "polling2", "azure-core"),
+    "botocore",
+}
+
+
+def test_every_peer_takes_part(folder: Path) -> None:
+    """With its defaults and tuned, beside ours; and what it came to is all told."""
+    found = results(folder, "peers")
+    assert found["left_out"] == []
+    for one in [*found["rounds"], found["outage"]]:
+        rows = {row["slug"]: row for row in one["contenders"]}
+        assert set(rows) >= {*PEERS, *(f"{peer}-tuned" for peer in PEERS)}
+        for row in rows.values():
+            came = row["completed"] + row["failed"] + row["timeout"] + row["raised"]
+            assert came + row["not_given_up"] == row["jobs"] == one["size"]
+            assert row["told_before_the_end"] == row["told_twice"] == 0
+        # On any machine: whoever is told does not ask.
+        ladder = rows["vtrio-ladder"]
+        asked = [rows[peer]["requests"] for peer in PEERS if not rows[peer]["missed"]]
+        if one is not found["outage"]:
+            assert all(ladder["requests"] < requests for requests in asked)
+
+
+def test_every_peer_has_a_deadline(folder: Path) -> None:
+    """What was reported is never more than there was to be reported."""
+    found = results(folder, "deadline")
+    rows = {row["slug"]: row for row in found["contenders"]}
+    assert set(rows) >= {*PEERS, *(f"{peer}-tuned" for peer in PEERS), "vtrio-ladder"}
+    assert all(0 <= row["reported"] <= row["waits"] for row in rows.values())
