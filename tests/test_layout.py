@@ -24,7 +24,8 @@ HOMES = {
             "_outage",
             "_outcomes",
         ),
-        *("_pace", "_phases", "_receipt", "_session", "_source", "_stalls", "_token"),
+        *("_pace", "_phases", "_receipt", "_session", "_source", "_stalls", "_streams"),
+        "_token",
         *("_translation", "_version", "schedules"),
     ),
     "engine": (

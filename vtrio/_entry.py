@@ -46,6 +46,7 @@ class Entry:
         "session",
         "since",
         "told_at",
+        "turn_at",
         "word",
     )
 
@@ -57,6 +58,7 @@ class Entry:
         self.due_at = 0.0
         self.early_at = 0.0  # from when it may be taken along
         self.planned_at = 0.0  # what its schedule wants
+        self.turn_at = float("inf")  # of the last poll of a crowd, once it is drawn
         self.line: Line
         self.is_exact = False  # whether that must not be put off
         self.is_alone = False  # whether it cannot be asked about with others

@@ -103,7 +103,7 @@ class Fleet:
         self.is_told = False
         """Whether changes of the jobs of this epoch are being told."""
         self._heap: list[tuple[float, int, Entry]] = []
-        self.deadlines = Deadlines(rng)
+        self.deadlines = Deadlines()
         self._urgent: deque[Entry] = deque()
         self._alone: deque[Entry] = deque()
         self._numbers = 0

@@ -87,10 +87,18 @@ class Ladder:
         """Return for how many seconds an answer should be held."""
         return self._hold.get(rung, FIRST_HOLD)
 
-    def worked(self, rung: Rung, *, waited: bool = False) -> None:
-        """Take in a good answer; `waited` if it was held for all that was asked."""
+    def worked(self, rung: Rung, *, waited: bool = False, begins: bool = False) -> None:
+        """Take in a good answer.
+
+        Args:
+            rung: where it came from.
+            waited: whether it was held for all that was asked.
+            begins: whether it only shows that there is an answer, of which nothing has
+                come yet: the failures before it are not forgotten for that.
+        """
         self._rests_until.pop(rung, None)
-        self._failures.pop(rung, None)
+        if not begins:
+            self._failures.pop(rung, None)
         if rung in LISTENING:
             self._proven.add(rung)
         if waited:

@@ -9,14 +9,16 @@ import trio
 from ._bell import Bell
 from ._entry import Entry
 from ._errors import (
+    BadAnswer,
     CursorExpired,
     RemoteError,
     RequestTimedOut,
     Unauthorized,
     Unreachable,
 )
-from ._ladder import ABSENT_REST, FIRST_HOLD, GRACE, Rung, is_absent
+from ._ladder import FIRST_HOLD, GRACE, Rung, is_absent
 from ._source import Answers, Changes
+from ._streams import Streams
 
 if TYPE_CHECKING:
     from ._watch import Watch
@@ -30,10 +32,11 @@ _LONGEST_GATHER = 0.1
 _MOST_IDLE = 3
 # Seconds for which the schedule's interval is taken to be the same.
 _JUDGED_FOR = 5.0
-# A stream that has begun shows so at once; one that something on the way gathers up is
-# not asked for again soon. Beats farther apart than this are not worth a new request.
+# A stream that has begun shows so at once. Beats farther apart than this are not worth
+# another request, nor is one that is to be a little quicker.
 _FIRST_PIECE = GRACE
 _LONGEST_BEAT = 15.0
+_SLACK = 0.8
 # A page that is as long as this is probably followed by another one.
 _LONG_PAGE = 500
 
@@ -57,8 +60,7 @@ class Listener:
         self._needs_cursor = True
         self._idle = 0
         self._broke_off = False
-        # From when on the feed may be asked for as a stream.
-        self._streams_from = -float("inf")
+        self._streams = Streams()
         self._heard_at = trio.current_time()
         # What the schedule underneath would wait, and when that was asked.
         self._interval = 0.0
@@ -185,10 +187,10 @@ class Listener:
             hold = min(hold, max(1.0, rest))
         return hold
 
-    def _worked(self, rung: Rung, *, waited: bool) -> None:
-        self._broke_off = False
+    def _worked(self, rung: Rung, *, waited: bool, begins: bool = False) -> None:
+        self._broke_off = self._broke_off and begins
         self._heard_at = trio.current_time()
-        self._watch.ladder.worked(rung, waited=waited)
+        self._watch.ladder.worked(rung, waited=waited, begins=begins)
         self._watch.fleet.is_told = True
 
     async def _ask(self, rung: Rung, hold: float) -> Answers | Changes:
@@ -203,7 +205,7 @@ class Listener:
             rung is Rung.FEED
             and self.cursor is not None
             and self._watch.source.capabilities.event_stream
-            and trio.current_time() >= self._streams_from
+            and self._streams.may_use(trio.current_time())
         )
 
     async def _follow(self, hold: float) -> Changes | None:
@@ -213,45 +215,70 @@ class Listener:
             Its whole answer instead, where it is none.
         """
         assert self.cursor is not None  # noqa: S101 - see `_may_stream`
-        beat: float | None = None
+        hold = min(hold, _LONGEST_BEAT)
+        streams = self._streams
+        beat, pieces, lives = None, 0, False
         began = heard_at = trio.current_time()
-        has_begun = False
         with trio.CancelScope(deadline=began + hold + GRACE) as patience:
-            async with self._watch.stream.follow(self.cursor, wait=hold) as stream:
-                beat = stream.heartbeat
-                if beat is None:
-                    return await stream.receive()
-                patience.deadline = trio.current_time() + _FIRST_PIECE
-                while True:
-                    try:
-                        changes = await stream.receive()
-                    except trio.EndOfChannel:
-                        break
-                    # What is done with it must not be cut off.
-                    patience.deadline = float("inf")
-                    quiet = trio.current_time() - heard_at
-                    await self._take_in_piece(changes, waited=quiet >= beat / 2)
-                    has_begun, heard_at = True, trio.current_time()
-                    if not self._goes_on(hold, beat):
-                        return None
-                    patience.deadline = heard_at + beat + GRACE
-        if patience.cancelled_caught and has_begun:
-            raise _silent(Rung.FEED, hold)
-        self._idle += 1
-        if patience.cancelled_caught or self._idle >= _MOST_IDLE:
-            # Something on the way gathers it up, or ends it again and again.
-            self._idle = 0
-            self._streams_from = trio.current_time() + ABSENT_REST
-        if patience.cancelled_caught and beat is None:
+            try:
+                async with self._watch.stream.follow(self.cursor, wait=hold) as stream:
+                    beat = stream.heartbeat
+                    if beat is None or beat > hold + GRACE:
+                        # None at all, or one whose silence would be noticed too late.
+                        streams.failed(trio.current_time())
+                        return await stream.receive() if beat is None else None
+                    patience.deadline = trio.current_time() + _FIRST_PIECE
+                    while True:
+                        try:
+                            changes = await stream.receive()
+                        except trio.EndOfChannel:
+                            break
+                        # What is done with it must not be cut off.
+                        patience.deadline = float("inf")
+                        now = trio.current_time()
+                        waited = now - heard_at >= beat / 2
+                        catches_up = now - began <= _FIRST_PIECE
+                        pieces, heard_at = pieces + 1, now
+                        lives |= await self._take_in_piece(
+                            changes, waited=waited, catches_up=catches_up, lives=lives
+                        )
+                        if not self._goes_on(hold, beat):
+                            return None
+                        patience.deadline = trio.current_time() + beat + GRACE
+            except RemoteError as error:
+                if isinstance(error, BadAnswer) or (beat is not None and not lives):
+                    streams.failed(trio.current_time())
+                raise
+        is_silent = patience.cancelled_caught
+        if not lives:
+            self._idle += 1
+            if is_silent or self._idle >= _MOST_IDLE:
+                # Something on the way gathers it up, or ends it again and again.
+                self._idle = 0
+                streams.failed(trio.current_time())
+        if is_silent and (beat is None or pieces):
             raise _silent(Rung.FEED, hold)
         return None
 
-    async def _take_in_piece(self, changes: Changes, *, waited: bool) -> None:
+    async def _take_in_piece(
+        self, changes: Changes, *, waited: bool, catches_up: bool, lives: bool
+    ) -> bool:
+        """Take in what a stream has brought; tell whether it shows that it lives."""
+        before = self.cursor
         await self._watch.note_answer()
+        was_catching_up = self._catching_up
         told = await self._take_in(changes, [], trio.current_time())
-        if told or waited:
+        # What a piece is, the network decides: a short one is no end of what is old.
+        self._catching_up = was_catching_up and catches_up
+        # Whoever tells the same again has told nothing.
+        lives_now = waited or (told > 0 and self.cursor != before)
+        if lives_now:
             self._idle = 0
-        self._worked(Rung.FEED, waited=waited and not told)
+            self._streams.lived()
+        self._worked(
+            Rung.FEED, waited=waited and not told, begins=not (lives or lives_now)
+        )
+        return lives_now
 
     def _goes_on(self, hold: float, beat: float) -> bool:
         """Tell whether a stream is still what is wanted."""
@@ -259,7 +286,7 @@ class Listener:
         if rung is not Rung.FEED:
             return False
         wanted = min(self._hold(rung), _LONGEST_BEAT)
-        return wanted >= min(hold, beat) and wanted < max(2 * hold, FIRST_HOLD)
+        return _SLACK * min(hold, beat) <= wanted < 2 * hold
 
     async def _request(self, rung: Rung, hold: float) -> Answers | Changes:
         watch = self._watch

@@ -160,11 +160,27 @@ async def test_events_of_no_change_are_left_out(
     autojump_clock: MockClock,
 ) -> None:
     """Their cursors count all the same, if they are such."""
-    odd = message("c1", "") + b"data: {}\n\n" + message("a b", "j1") + message("c3", "")
+    odd = (
+        b"id: c0\n\n"
+        + message("c1", "")
+        + b"data: {}\n\n"
+        + message("a b", "j1")
+        + message("c3", "")
+    )
     vtrio_server.route(stream_of(odd))
     (told,) = await hear(source)
     assert [change.job_id for change in told.changes] == ["j1"]
     assert told.next == "c3"
+
+
+async def test_a_cursor_may_come_by_itself(
+    vtrio_server: ScriptedServer,
+    source: TranslationsSource,
+    autojump_clock: MockClock,
+) -> None:
+    """Others' jobs have changed: whoever comes again begins from there."""
+    vtrio_server.route(stream_of(b"id: c7\n", b"\n", b":\n\n"))
+    assert [told.next for told in await hear(source)] == [CURSOR, "c7", "c7"]
 
 
 # --- taking a stream apart ----------------------------------------------------------

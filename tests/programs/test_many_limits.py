@@ -308,3 +308,19 @@ async def test_the_first_answer_may_be_that_the_job_is_not_there_yet(
     assert [o.job_id for _, o in told] == ["j2", "j1"]
     assert isinstance(told[0][1].exception, JobNotFound)
     assert told[1][1].exception is None
+
+
+async def test_the_last_polls_of_a_crowd_are_one_a_job(
+    autojump_clock: MockClock,
+) -> None:
+    """Spread so that none waits for the others, and not repeated: all end in time."""
+    server = ScriptedServer(feed=False, holds=False, lists=False, latency=0.02)
+    ids = [server.add(job("running", after(58.5, "completed"))).id for _ in range(30)]
+    ids += [server.add(job("running", after(500, "completed"))).id for _ in range(30)]
+    with Invariants(server):
+        async with server.client(schedule=Fixed(10)) as client:
+            told = await collect(client, ids, max_wait_time=60, transport="single")
+    assert sum(outcome.exception is None for _, outcome in told) == 30
+    polls = [poll.at for poll in server.polls]
+    assert 60 <= sum(at > 56 for at in polls) <= 90  # some were due there anyway
+    assert len({round(at, 2) for at in polls if at > 58}) > 10

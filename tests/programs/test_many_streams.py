@@ -11,6 +11,8 @@ from trio.testing import MockClock
 
 from vtrio import Fixed
 from vtrio.testing import (
+    Cut,
+    Exchange,
     Fault,
     Invariants,
     Kind,
@@ -19,6 +21,7 @@ from vtrio.testing import (
     ScriptedServer,
     after,
     buffering,
+    drip,
     hang,
     job,
     respond,
@@ -103,9 +106,15 @@ async def test_what_is_told_within_a_moment_comes_together(
     assert lags == pytest.approx([0, 0.02, 0.019, 0.001])
 
 
-def stream_of(*pieces: bytes | Pause) -> Reply:
+def stream_of(*pieces: bytes | Pause | Cut, applied: str = "wait=5") -> Reply:
     """Begin a stream, and end it after these pieces."""
-    return respond(headers={"content-type": "text/event-stream"}, body=list(pieces))
+    headers = {"content-type": "text/event-stream", "preference-applied": applied}
+    return respond(headers=headers, body=list(pieces))
+
+
+def as_ever() -> Fault:
+    """Answer as the wire says."""
+    return drip(interval=1e-9, size=65_536)
 
 
 async def test_a_stream_that_never_begins_leaves_the_held_feed(
@@ -133,6 +142,57 @@ async def test_a_stream_that_ends_again_and_again_leaves_the_held_feed(
     assert asked_for_streams(server) == 3
 
 
+@pytest.mark.parametrize(
+    "cut", [Cut.RESET, Cut.HUNG_UP, Pause(math.inf), b"data: {\n\n"], ids=str
+)
+async def test_a_stream_of_which_only_the_beginning_comes_leaves_the_held_feed(
+    autojump_clock: MockClock, cut: Cut | Pause | bytes
+) -> None:
+    """It is not begun again and again, whatever it ends with."""
+    ends = [float(end) for end in range(5, 50, 5)]
+    server = make_server(ends)
+
+    def answer(exchange: Exchange) -> Reply | Fault:
+        if "event-stream" in exchange.headers["accept"]:
+            return stream_of(COMMENT, cut)
+        return as_ever()
+
+    server.route(answer, path="/v1/events")
+    assert max(await follow(server, ends)) <= INTERVAL
+    assert asked_for_streams(server) == 1
+    assert len(asked_at(server, Kind.FEED)) < 20
+
+
+@pytest.mark.parametrize("applied", ["wait=25", "wait=99999", ""])
+async def test_a_stream_whose_silence_would_be_noticed_late_is_not_followed(
+    autojump_clock: MockClock, applied: str
+) -> None:
+    """The held feed is asked as often as ever."""
+    ends = [50.0, 100.0, 250.0]
+    server = make_server(ends)
+
+    def answer(exchange: Exchange) -> Reply | Fault:
+        if "event-stream" in exchange.headers["accept"]:
+            return stream_of(COMMENT, Pause(30), applied=applied)
+        return as_ever()
+
+    server.route(answer, path="/v1/events")
+    assert max(await follow(server, ends)) <= INTERVAL
+    assert len(asked_at(server, Kind.FEED)) < 60
+
+
+async def test_a_stream_that_tells_the_same_again_is_left(
+    autojump_clock: MockClock,
+) -> None:
+    """What has no cursor of its own is no news."""
+    ends = [20.0, 40.0]
+    server = make_server(ends)
+    same = b'data: {"id": "j1", "status": "running"}\n\n'
+    server.route(stream_of(same), path="/v1/events", times=50, optional=True)
+    assert max(await follow(server, ends)) <= INTERVAL
+    assert asked_for_streams(server) <= 4
+
+
 def asked_for_streams(server: ScriptedServer) -> int:
     """Count the requests that would have taken one."""
     return sum("event-stream" in e.headers["accept"] for e in server.exchanges)
@@ -147,7 +207,7 @@ async def test_a_proxy_that_buffers_is_noticed_within_the_first_hold(
     server.fault(buffering(), to="feed")
     lags = await follow(server, ends)
     assert max(lags) <= INTERVAL
-    assert asked_for_streams(server) == 1
+    assert asked_for_streams(server) == 2  # again after a minute, and then after two
 
 
 @pytest.mark.parametrize("fault", [hang(), buffering()], ids=repr)

@@ -53,7 +53,7 @@ class EventPieces:
         applied = _APPLIED.search(reply.headers.get("preference-applied", ""))
         self.heartbeat: float | None = _HEARTBEAT
         if applied is not None:
-            self.heartbeat = float(applied[1])
+            self.heartbeat = max(1.0, float(applied[1]))
         encoding = reply.headers.get("content-encoding", "identity")
         if encoding.strip().lower() != "identity":
             raise BadAnswer("the stream is compressed, though identity was asked")
@@ -67,13 +67,14 @@ class EventPieces:
         changes = []
         try:
             for event in self._reader.feed(piece):
-                self._cursor = _cursor_in(event.last_id) or self._cursor
                 change = read_change(parse_object(event.data))
                 if change is not None:
                     changes.append(change)
         except BadAnswer as error:
             error.status_code = self._reply.status
             raise
+        # Where nothing changes, the cursor goes on all the same.
+        self._cursor = _cursor_in(self._reader.last_id) or self._cursor
         return Changes(
             changes=tuple(changes), next=self._cursor, held=True, size=len(piece)
         )

@@ -32,13 +32,16 @@ class EventReader:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._line = b""  # the beginning of one
+        self._line: list[bytes] = []  # the beginning of one, in pieces
+        self._length = 0
         self._is_first = True
         self._ended_in_cr = False
         self._data: list[bytes] = []
         self._size = 0
         self._type = b""
-        self._last_id = b""
+        self._told_id = b""
+        self.last_id = b""
+        """The id that was told last, with an event or by itself."""
 
     def feed(self, piece: bytes) -> list[ServerSentEvent]:
         """Take in what has come, and return the events that are whole now.
@@ -52,9 +55,15 @@ class EventReader:
         self._ended_in_cr = piece.endswith(b"\r")
         if b"\r" in piece:
             piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, self._line = (self._line + piece).split(b"\n")
-        if len(self._line) + self._size > self._limit:
+        first, *others = piece.split(b"\n")
+        self._line.append(first)
+        self._length += len(first)
+        if self._length + self._size > self._limit:
             raise self._too_long()
+        if not others:
+            return []
+        *lines, rest = [b"".join(self._line), *others]
+        self._line, self._length = [rest], len(rest)
         events = []
         for line in lines:
             if self._is_first:
@@ -62,17 +71,15 @@ class EventReader:
                 line = line.removeprefix(_BOM)  # noqa: PLW2901
             if line:
                 self._take_in(line)
-            elif self._data:
-                if self._type in {b"", b"message"}:
-                    data = b"\n".join(self._data)
-                    events.append(ServerSentEvent(data, self._last_id))
-                self._begin()
-            else:
-                self._begin()
+                continue
+            self.last_id = self._told_id
+            if self._data and self._type in {b"", b"message"}:
+                data = b"\n".join(self._data)
+                events.append(ServerSentEvent(data, self.last_id))
+            self._data, self._size, self._type = [], 0, b""
+        if self._length + self._size > self._limit:
+            raise self._too_long()
         return events
-
-    def _begin(self) -> None:
-        self._data, self._size, self._type = [], 0, b""
 
     def _take_in(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
@@ -84,7 +91,7 @@ class EventReader:
                 if self._size > self._limit:
                     raise self._too_long()
             case b"id" if b"\0" not in value:
-                self._last_id = value
+                self._told_id = value
             case b"event":
                 self._type = value
             case _:
