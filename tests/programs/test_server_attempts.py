@@ -15,7 +15,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from vtrio._job import JobStatus
-from vtrio.server import files
+from vtrio.server import attempts, files
 from vtrio.server.engines import EngineError, Progress, Task, Translation
 from vtrio.server.logs import configure, get_logger
 from vtrio.server.store import Instant
@@ -388,3 +388,11 @@ async def test_a_failure_cannot_forge_a_line_of_the_log(
         *("job-accepted", "attempt-started", "attempt-ended"),
     ]
     assert told[-1]["error"] == f"Nobody speaks: {forged}"
+
+
+def test_what_is_below_a_folder_is_told() -> None:
+    """Below the root of the disk too; what only begins alike is not below it."""
+    assert attempts._below(Path("/"), Path("/jobs/a")) == "jobs/a"
+    assert attempts._below(Path("/data"), Path("/data/jobs/a")) == "jobs/a"
+    with pytest.raises(ValueError, match="is not below '/data/'"):
+        attempts._below(Path("/data"), Path("/data2/jobs/a"))

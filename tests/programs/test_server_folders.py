@@ -78,6 +78,17 @@ async def test_a_data_directory_is_made_with_its_places(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", [".", "data", "../data"])
+async def test_a_data_directory_is_told_from_the_root_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """However it was named."""
+    monkeypatch.chdir(tmp_path)
+    async with lock_folder(Path(name), Patience()) as folder:
+        assert folder == tmp_path / name
+        assert (Path(name) / "lock").exists()
+
+
 async def test_what_people_send_is_nobody_elses_to_read(tmp_path: Path) -> None:
     """A folder that is there keeps its mode, and the places in it are closed."""
     (tmp_path / "old").mkdir(mode=0o755)

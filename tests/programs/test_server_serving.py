@@ -59,6 +59,21 @@ async def test_it_serves_until_it_is_stopped(
         assert (answer.status_code, answer.content) == (200, b"video")
 
 
+@pytest.mark.parametrize("name", [".", "data"])
+async def test_a_data_directory_may_be_named_from_where_one_stands(
+    start_server: StartServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    """Jobs complete there as anywhere."""
+    monkeypatch.chdir(tmp_path)
+    async with start_server(data_dir=Path(name)) as running, running.client() as client:
+        path = await running.complete(client, b"video")
+        assert (await client.get(f"{path}/video")).content == b"video"
+    assert (tmp_path / name / "vtrio.sqlite3").exists()
+
+
 async def test_a_server_of_no_port_keeps_nothing(
     start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,7 +210,7 @@ def _below(folder: Path, path: Path) -> str:
     Raises:
         ValueError: it is not below it.
     """
-    start = f"{folder}{os.sep}"
+    start = os.path.join(folder, "")  # noqa: PTH118 - a Path ends in no separator
     text = str(path)
     if not text.startswith(start):
         raise ValueError(f"{text!r} is not below {start!r}")

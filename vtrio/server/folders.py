@@ -75,7 +75,7 @@ async def lock_folder(
     """Have a data directory alone, for the length of a block.
 
     Without one it is a temporary folder, which is removed at the end; those of servers
-    that were killed are removed too.
+    that were killed are removed too. The path that is given back is absolute.
 
     Raises:
         ServeError: the folder cannot be used, or another server has it.
@@ -109,6 +109,8 @@ async def folders_of_jobs(root: Path) -> list[str]:
 
 def _lock_one(data_dir: Path | None) -> tuple[Path, IO[bytes]]:
     if data_dir is not None:
+        # What engines give back is, and it is compared as text; a link stays a link.
+        data_dir = data_dir.absolute()
         return data_dir, _lock(data_dir)
     _remove_left_over()
     new = Path(tempfile.mkdtemp(prefix=_NEW))
