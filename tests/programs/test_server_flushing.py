@@ -70,6 +70,27 @@ async def test_only_who_asked_for_it_hears_that_a_file_is_not_kept(
     assert refused == ["missing"]
 
 
+async def test_only_who_asked_for_it_hears_of_a_path_that_can_be_none(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """It is no error of the disk's, and that of one alone all the same."""
+    flusher = Flusher()
+    (tmp_path / "there").touch()
+    refused: list[str] = []
+
+    async def flush(name: str) -> None:
+        try:
+            await flusher.flush(tmp_path / name)
+        except ValueError:
+            refused.append(name)
+
+    async with trio.open_nursery() as nursery:
+        for name in ("there", "nul\0in it", "there"):
+            nursery.start_soon(flush, name)
+
+    assert refused == ["nul\0in it"]
+
+
 async def test_who_is_cancelled_leaves_nobody_behind(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
@@ -105,3 +126,38 @@ async def test_what_ends_a_thread_is_told_to_each(
 
     with pytest.raises(RuntimeError, match="new thread"):
         await Flusher().flush(tmp_path)
+
+
+class Interrupted(BaseException):
+    """Ends a thread or a task as a signal does."""
+
+
+@pytest.mark.parametrize("ended", ["flushing.in_thread", "trio.sleep_until"])
+async def test_what_was_ended_before_its_time_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    """Those who share it hear so and wait no longer; the next is flushed."""
+    flusher = Flusher()
+    (tmp_path / "there").touch()
+    heard: list[str] = []
+
+    async def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    async def follow() -> None:
+        with pytest.raises(OSError, match="ended before") as error:
+            await flusher.flush(tmp_path / "there")
+        heard.append(str(error.value))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ended.replace("flushing", flushing.__name__), interrupt)
+        with pytest.RaisesGroup(Interrupted, flatten_subgroups=True):
+            async with trio.open_nursery() as nursery, flusher._one_at_a_time:
+                nursery.start_soon(flusher.flush, tmp_path / "there")
+                await trio.testing.wait_all_tasks_blocked()
+                for _ in range(2):
+                    nursery.start_soon(follow)
+                await trio.testing.wait_all_tasks_blocked()
+    assert len(heard) == 2
+
+    await flusher.flush(tmp_path / "there")

@@ -32,6 +32,7 @@ class _Batch:
     """Files that are flushed together, and what became of those of each attempt."""
 
     files: list[tuple[Path, ...]] = field(default_factory=list)
+    # Until a thread has told what became of it, a file is not kept.
     errors: list[Exception | None] = field(default_factory=list)
     flushed: Unabandoned = field(default_factory=Unabandoned)
 
@@ -53,12 +54,13 @@ class Flusher:
         It is not cancelled once it has begun to wait, which is bounded by the disk.
 
         Raises:
-            OSError: the disk would not keep one of these.
+            OSError: the disk would not keep one of these, or nobody knows whether.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         batch = self._next
         place = len(batch.files)
         batch.files.append(paths)
+        batch.errors.append(OSError("the flush ended before its time"))
         if place == 0:
             # Whoever is first in it does it for all.
             with trio.CancelScope(shield=True):  # bounded by the disk
@@ -70,20 +72,22 @@ class Flusher:
 
     async def _flush(self, batch: _Batch) -> None:
         """Flush a batch when its turn has come."""
-        async with self._one_at_a_time:
-            await trio.sleep_until(self._not_before)
-            self._not_before = trio.current_time() + _PAUSE
-            self._next = _Batch()
-            number = len(batch.files)
-            batch.errors = [None] * number
-            threads = min(math.ceil(number / _ENOUGH_FOR_A_THREAD), _MOST_THREADS)
-            try:
+        try:
+            async with self._one_at_a_time:
+                await trio.sleep_until(self._not_before)
+                self._next = _Batch()
+                self._not_before = trio.current_time() + _PAUSE
+                threads = min(
+                    math.ceil(len(batch.files) / _ENOUGH_FOR_A_THREAD), _MOST_THREADS
+                )
                 async with trio.open_nursery() as nursery:
                     for first in range(threads):
                         share = slice(first, None, threads)
                         nursery.start_soon(_flush_share, batch, share)
-            finally:
-                batch.flushed.done()
+        finally:
+            if self._next is batch:  # it was ended before its turn
+                self._next = _Batch()
+            batch.flushed.done()
 
 
 async def _flush_share(batch: _Batch, share: slice) -> None:
@@ -112,7 +116,7 @@ def _flush_all(files: Sequence[tuple[Path, ...]]) -> list[Exception | None]:
             try:
                 for name in of_one:
                     flush_now(name)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - isolation: it is this one's
                 errors[place] = error
         names = [{os.path.dirname(name) for name in of_one} for of_one in names]  # noqa: PTH120 - a Path costs ten times as much
     return errors
