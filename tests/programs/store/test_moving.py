@@ -10,11 +10,13 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from vtrio._job import ALLOWED_MOVES, IllegalMove, JobProblem, JobStatus
 from vtrio.server import Store
 from vtrio.server.errors import UnknownJob
 from vtrio.server.store import Overtaken
+from vtrio.server.store.tables import WHAT_CHANGES
 
 if TYPE_CHECKING:
     from tests.programs.store.conftest import StoreBench
@@ -41,6 +43,26 @@ async def test_jobs_are_claimed_in_the_order_they_came(
     assert (first.status, first.attempt) == (JobStatus.RUNNING, 1)
     assert first.started == bench.at(2)
     assert await store.get("a") == first
+
+
+async def test_a_move_writes_what_it_may_change(
+    file_bench: StoreBench,
+) -> None:
+    """And no other column: whose a job is stays as it was written once."""
+    written: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("UPDATE jobs"):
+            written.append(statement)
+
+    async with file_bench.opened() as store:
+        event.listen(store._writer._engine, "before_cursor_execute", note)
+        await file_bench.run(store, "j1")
+
+    (statement,) = written
+    assignments = statement.partition(" SET ")[2].partition(" WHERE ")[0]
+    columns = {part.partition("=")[0] for part in assignments.split(", ")}
+    assert columns == WHAT_CHANGES
 
 
 async def test_a_job_put_back_keeps_its_place(store: Store, bench: StoreBench) -> None:

@@ -392,9 +392,15 @@ def _write_moved(
         return ()
     connection.execute(
         _WRITE_MOVES,
-        _rows([{**row_of(job), "at_number": job.number} for job, _ in moved]),
+        _rows([_change_of(job) for job, _ in moved]),
     )
     return _write_events(connection, moved)
+
+
+def _change_of(job: JobRecord) -> dict[str, Any]:
+    # Any other column that was named here would be written too.
+    row = row_of(job)
+    return {name: row[name] for name in WHAT_CHANGES} | {"at_number": job.number}
 
 
 def _write_events(
