@@ -231,6 +231,69 @@ async def test_a_stream_ends_when_the_server_stops(
             assert await late.piece() is None
 
 
+async def test_others_events_move_the_cursor_on(
+    open_app: OpenApp, autojump_clock: MockClock
+) -> None:
+    """So a client that hears of nothing for long goes on from what is still kept."""
+    now = Instant(0, datetime(2026, 1, 2, 12, tzinfo=UTC))
+    key, record = new_key("ours", now)
+    ours = {"Authorization": f"Bearer {key}"}
+    other_key, other_record = new_key("theirs", now)
+    theirs = {"Authorization": f"Bearer {other_key}"}
+    async with open_app(keys=[record, other_record], keep=100) as client:
+
+        async def submit(headers: dict[str, str]) -> None:
+            video = {"video": ("clip.mp4", b"video")}
+            form = {"target_language": "pt"}
+            answer = await client.post(
+                "/v1/translations", files=video, data=form, headers=headers
+            )
+            assert answer.status_code == 202
+
+        async def cursor() -> str:
+            answer = await client.get("/v1/events", headers=theirs)
+            return str(answer.json()["next"])
+
+        await submit(ours)
+        await trio.sleep(10.5)
+        async with streaming(client, ours) as stream:
+            begun = (await stream.events())[-1]["cursor"]
+            assert await stream.piece() == COMMENT
+            await submit(theirs)
+            await trio.sleep(10.5)
+            assert await stream.piece() == f"id: {await cursor()}\n\n".encode()
+            assert await stream.piece() == COMMENT
+
+        await trio.sleep(200)
+        async with streaming(client, {**ours, "Last-Event-ID": begun}) as stream:
+            assert stream.status == 410
+        last = {**ours, "Last-Event-ID": await cursor()}
+        async with streaming(client, last) as stream:
+            assert await stream.piece() == COMMENT
+
+
+async def test_a_client_is_told_at_once_how_far_the_feed_is(
+    open_app: OpenApp, autojump_clock: MockClock
+) -> None:
+    """Where it has come with an older cursor, after which others alone had events."""
+    now = Instant(0, datetime(2026, 1, 2, 12, tzinfo=UTC))
+    key, record = new_key("ours", now)
+    ours = {"Authorization": f"Bearer {key}"}
+    async with open_app() as client:
+        first = (await client.get("/v1/events")).json()["next"]
+        await client.submit()
+        last = (await client.get("/v1/events")).json()["next"]
+        await client.store.add_api_key(record)
+        await trio.sleep(20)
+        async with streaming(client, {**ours, "Last-Event-ID": first}) as stream:
+            piece = await stream.piece()
+            assert piece is not None
+            assert piece.startswith(b"id: ")
+            assert b"data" not in piece
+            assert last != first
+            assert await stream.piece() == COMMENT
+
+
 async def test_a_stream_counts_as_held(
     open_app: OpenApp, check_problem: CheckProblem, autojump_clock: MockClock
 ) -> None:

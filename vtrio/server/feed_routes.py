@@ -1,7 +1,8 @@
 """The change feed: an answer that is held while there is nothing to tell, or a stream.
 
 A stream follows the WHATWG text on server-sent events: an event's `id` is its cursor,
-which comes back as `Last-Event-ID` when a client connects again.
+which comes back as `Last-Event-ID` when a client connects again. An `id` without data
+is no event, and moves that cursor on.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ async def _stream(
         page,
         limit,
         may_go_on,
+        after=page.next if after is None else after,
         heartbeat=_HEARTBEAT if wait is None else wait,
         whole=whole,
     )
@@ -131,7 +133,7 @@ async def _answer(service: JobService, after: int | None, limit: int) -> Respons
 
 
 class EventStream(ResponseBody):
-    """The events of an owner as they come.
+    """The events of an owner as they come, after what the client knows of already.
 
     It ends when the client leaves, its key is revoked or the server stops: a stream may
     last for days, so each piece asks anew whether its client may hear it. It begins at
@@ -147,6 +149,7 @@ class EventStream(ResponseBody):
         limit: int,
         may_go_on: Callable[[], Awaitable[bool]],
         *,
+        after: int,
         heartbeat: int,
         whole: bool,
     ) -> None:
@@ -154,6 +157,7 @@ class EventStream(ResponseBody):
         self._owner = owner
         self._page: EventPage | None = page
         self._after = page.next
+        self._told = after
         self._limit = limit
         self._may_go_on = may_go_on
         self._heartbeat = heartbeat
@@ -177,7 +181,7 @@ class EventStream(ResponseBody):
         return self
 
     async def __anext__(self) -> bytes:
-        """Return the next events, or a comment where there are none for a while."""
+        """Return the next events, or a sign of life where there are none for a while."""
         page, self._page = self._page, None
         if page is None:
             until = trio.current_time() + self._heartbeat
@@ -202,7 +206,8 @@ class EventStream(ResponseBody):
                 raise StopAsyncIteration
         self._after = page.next
         if not page.events:
-            return _COMMENT
+            return self._sign_of_life(page.next)
+        self._told = page.events[-1].cursor
         described = _described(page, self._service)
         if self._whole:
             await _add_documents(described, page, self._service, self._owner)
@@ -210,6 +215,17 @@ class EventStream(ResponseBody):
             gather = min(_GATHER + _GATHER_EACH * len(described), _LONGEST_GATHER)
             self._gathers_until = trio.current_time() + gather
         return b"".join(map(_as_message, described))
+
+    def _sign_of_life(self, cursor: int) -> bytes:
+        """Return a comment, or the cursor if others' events have moved it on.
+
+        Else a client for whom there is nothing for long would come again with one from
+        before what is kept.
+        """
+        if cursor == self._told:
+            return _COMMENT
+        self._told = cursor
+        return f"id: {format_cursor(self._service.store.id, cursor)}\n\n".encode()
 
     async def _look(self) -> EventPage:
         return await self._service.store.events(self._owner, self._after, self._limit)

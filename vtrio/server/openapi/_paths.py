@@ -242,7 +242,8 @@ def _events() -> Node:
         " longest silence, 1 to 15 s. With `Prefer:"
         " return=representation`, which can stand beside it, an event that tells of a"
         " job's end has the job's document as `translation`. Each event of a stream"
-        " has its cursor as `id` and the same object as `data`."
+        " has its cursor as `id` and the same object as `data`; an `id` without `data`"
+        " moves the cursor on past what is told to others."
     )
     return {"/v1/events": {"get": operation}}
 
