@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 from sqlalchemy import Connection, create_engine, event, insert, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from vtrio._job import IllegalMove, JobProblem, JobStatus
@@ -163,6 +166,38 @@ async def test_a_change_that_the_database_refuses_does_not_hurt_the_others(
     assert sorted(await bench.told(store)) == [
         (name, JobStatus.PENDING) for name in ("a", "b", "old")
     ]
+
+
+async def test_what_may_have_been_committed_is_not_made_again(
+    file_bench: StoreBench,
+) -> None:
+    """Where the database is lost in between, an end is not refused as overtaken."""
+
+    def commit_and_be_lost(connection: DBAPIConnection) -> None:
+        connection.commit()
+        raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
+
+    async with file_bench.opened() as store:
+        for name in "ab":
+            await file_bench.run(store, name)
+        with transactions(store) as begun, pytest.MonkeyPatch.context() as patched:
+            dialect = store._writer._engine.dialect
+            patched.setattr(dialect, "do_commit", commit_and_be_lost)
+            results = await together(
+                *(
+                    partial(
+                        *(store.move, name, JobStatus.COMPLETED),
+                        at=file_bench.at(1),
+                        attempt=1,
+                    )
+                    for name in "ab"
+                )
+            )
+
+    assert len(begun) == 1
+    assert [type(result) for result in results] == [StoreFailed, StoreFailed]
+    async with file_bench.opened() as store:
+        assert store.counts[JobStatus.COMPLETED] == 2
 
 
 async def test_a_change_that_fails_halfway_leaves_nothing(

@@ -22,7 +22,12 @@ def translate(error: SQLAlchemyError) -> Exception:
         )
         refused.__cause__ = error
         return refused
-    failed = StoreFailed(text)
+    return store_failed(error)
+
+
+def store_failed(error: SQLAlchemyError) -> StoreFailed:
+    """Return the error for one after which the store cannot be used."""
+    failed = StoreFailed(reason(error))
     failed.__cause__ = error
     return failed
 

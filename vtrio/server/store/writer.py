@@ -18,14 +18,14 @@ from typing import Any, NoReturn, TypeVar, cast
 
 import trio
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ..._job import IllegalMove
 from ..._threads import in_thread
 from ..errors import RequestRefused
 from ..unabandoned import Unabandoned
 from .changing import Changed
-from .failures import translate
+from .failures import store_failed, translate
 from .records import Overtaken
 
 _T = TypeVar("_T")
@@ -74,7 +74,8 @@ class Writer:
         cancelled, because then nobody could tell whether it had one.
 
         Raises:
-            StoreFailed: the store cannot be used, and nothing has changed.
+            StoreFailed: the store cannot be used, and nothing has changed, unless it
+                was lost while it committed: then nobody knows.
             NoRoom: the disk is full, and nothing has changed.
         """
 
@@ -161,6 +162,8 @@ class Writer:
             self._commit([entry])
 
     def _try(self, batch: list[_Entry]) -> Exception | None:
+        """Commit a batch whole; return the error that it may be tried again after."""
+        made = False
         try:
             with self._engine.begin() as connection:
                 for change, together in groupby(batch, key=attrgetter("change")):
@@ -171,7 +174,14 @@ class Writer:
                             entry.changed = outcome
                         else:
                             entry.error = outcome
+                made = True
         except Exception as error:  # noqa: BLE001 - it is told to whoever asked
+            if made and isinstance(error, DBAPIError) and error.connection_invalidated:
+                # It may have been committed. Made again, an attempt's end would then be
+                # refused as overtaken, and the result of its job removed.
+                for entry in batch:
+                    entry.changed, entry.error = None, store_failed(error)
+                return None
             for entry in batch:
                 entry.changed = entry.error = None
             return error
