@@ -390,6 +390,22 @@ async def test_a_failure_cannot_forge_a_line_of_the_log(
     assert told[-1]["error"] == f"Nobody speaks: {forged}"
 
 
+async def test_a_service_may_stand_in_its_folder(
+    bench_of: BenchOf,
+    autojump_clock: MockClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What an engine is told is absolute, as what it answers may be."""
+    monkeypatch.chdir(tmp_path)
+    async with bench_of(folder=Path()).running() as bench:
+        job_id = (await bench.submit()).id
+        await trio.sleep(11)
+        record = await bench.store.get(job_id)
+        assert record.status is JobStatus.COMPLETED
+        assert str(record.video) == f"jobs/{job_id}/attempt-1/out.mp4"
+
+
 def test_what_is_below_a_folder_is_told() -> None:
     """Below the root of the disk too; what only begins alike is not below it."""
     assert attempts._below(Path("/"), Path("/jobs/a")) == "jobs/a"

@@ -138,7 +138,8 @@ class JobService:
         self.advice = Advice(retry_after)
         self.patience = patience or Patience()
         self._engine = engine
-        self._folder = folder
+        # Engines may answer with absolute paths, which have to be below it.
+        self._folder = folder.absolute()
         self._flusher = Flusher()
         self._workers = workers
         self._keep = keep

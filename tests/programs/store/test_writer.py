@@ -18,7 +18,7 @@ from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 from vtrio._job import IllegalMove, JobProblem, JobStatus
 from vtrio.server import Store
 from vtrio.server.errors import UnknownJob
-from vtrio.server.store import IdempotencyKey, StoreFailed
+from vtrio.server.store import IdempotencyKey, JobRecord, StoreFailed
 from vtrio.server.store.changing import Changed
 from vtrio.server.store.tables import FACTS
 
@@ -180,19 +180,15 @@ async def test_what_may_have_been_committed_is_not_made_again(
     async with file_bench.opened() as store:
         for name in "ab":
             await file_bench.run(store, name)
+
+        async def end(name: str) -> JobRecord:
+            at = file_bench.at(1)
+            return await store.move(name, JobStatus.COMPLETED, at=at, attempt=1)
+
         with transactions(store) as begun, pytest.MonkeyPatch.context() as patched:
             dialect = store._writer._engine.dialect
             patched.setattr(dialect, "do_commit", commit_and_be_lost)
-            results = await together(
-                *(
-                    partial(
-                        *(store.move, name, JobStatus.COMPLETED),
-                        at=file_bench.at(1),
-                        attempt=1,
-                    )
-                    for name in "ab"
-                )
-            )
+            results = await together(partial(end, "a"), partial(end, "b"))
 
     assert len(begun) == 1
     assert [type(result) for result in results] == [StoreFailed, StoreFailed]
