@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
-from sqlalchemy import Connection, create_engine, event, insert, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy import (
+    Connection,
+    PoolProxiedConnection,
+    create_engine,
+    event,
+    insert,
+    text,
+)
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from vtrio._job import IllegalMove, JobProblem, JobStatus
@@ -169,20 +174,22 @@ async def test_a_change_that_the_database_refuses_does_not_hurt_the_others(
 
 
 async def test_what_may_have_been_committed_is_not_made_again(
-    file_bench: StoreBench,
+    bench: StoreBench,
 ) -> None:
     """Where the database is lost in between, an end is not refused as overtaken."""
 
-    def commit_and_be_lost(connection: DBAPIConnection) -> None:
+    def commit_and_be_lost(connection: PoolProxiedConnection) -> None:
         connection.commit()
-        raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
+        assert connection.dbapi_connection is not None
+        connection.dbapi_connection.close()
+        connection.commit()
 
-    async with file_bench.opened() as store:
+    async with bench.opened() as store:
         for name in "ab":
-            await file_bench.run(store, name)
+            await bench.run(store, name)
 
         async def end(name: str) -> JobRecord:
-            at = file_bench.at(1)
+            at = bench.at(1)
             return await store.move(name, JobStatus.COMPLETED, at=at, attempt=1)
 
         with transactions(store) as begun, pytest.MonkeyPatch.context() as patched:
@@ -192,7 +199,7 @@ async def test_what_may_have_been_committed_is_not_made_again(
 
     assert len(begun) == 1
     assert [type(result) for result in results] == [StoreFailed, StoreFailed]
-    async with file_bench.opened() as store:
+    async with bench.opened() as store:
         assert store.counts[JobStatus.COMPLETED] == 2
 
 
