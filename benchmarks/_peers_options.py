@@ -7,7 +7,7 @@ from typing import Any
 
 from vtrio._distributions import Durations
 
-_KNOBS = (1 / 32, 1 / 8, 1 / 2, 1.0, 2.0, 4.0, 16.0)
+_KNOBS = (1 / 8, 1 / 2, 1.0, 2.0, 4.0, 16.0)
 # The server gives some 700 answers a second on one of two cores, and the clients have the
 # other. What is asked in the mean of a job's life is more than in the mean of all time.
 _MOST_RATE = 600.0

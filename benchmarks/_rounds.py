@@ -160,6 +160,8 @@ class Arena:
         self._processes: dict[str, ContenderProcess] = {}
         self._warm: dict[str, str] = {}
         self.busy = {"server": 0.0, "machine": 0.0}
+        self._submitted = 0
+        self._submitting = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -168,6 +170,14 @@ class Arena:
         self._http.close()
         for process in self._processes.values():
             process.close()
+
+    @property
+    def submission(self) -> float | None:
+        """The seconds that one submission took so far, until its job was at the engine.
+
+        None before there was any.
+        """
+        return self._submitting / self._submitted if self._submitted else None
 
     def start(self, contenders: Sequence[Contender]) -> None:
         """Start those that do not run, and do not wait until they are ready."""
@@ -196,8 +206,12 @@ class Arena:
         processes = {c.slug: self._processes[c.slug] for c in contenders}
         for process in processes.values():
             process.await_readiness(by)
+        began = time.monotonic()
         ids = {c.slug: self._submit(c, len(terms.durations)) for c in contenders}
-        self._wait_for_jobs(len(contenders) * len(terms.durations))
+        submitted = len(contenders) * len(terms.durations)
+        self._wait_for_jobs(submitted)
+        self._submitted += submitted
+        self._submitting += time.monotonic() - began
         first = time.time() + _LEAD
         apart = terms.apart
         if apart is None:

@@ -21,7 +21,8 @@ more jobs than all contenders could wait for at once on one machine, they take t
                  "bin": seconds, "contenders": [CONTENDER, ...]}, ...],
      "outage": null or the same with "outage": [beginning, end],
      "verdicts": [{"size", "single_polls": [...], "ladder": [...], "missed",
-                   "overshoot", "kept"}, ...]}
+                   "overshoot", "kept"}, ...],
+     "unfinished": whether the time was over before all rounds were complete}
 
 `busy` is the share of a core that the server took, and that of all cores which anybody
 did, whoever else is on the machine among them. A CONTENDER has its `slug`, `name`,
@@ -50,7 +51,7 @@ from typing import Any
 from vtrio._distributions import Durations
 
 from . import _ours
-from ._ending import ending_within
+from ._ending import TookTooLong, ending_within
 from ._peers import Peer
 from ._peers._finding import find_peers
 from ._peers_options import add_arguments, check
@@ -91,11 +92,11 @@ _GUESS = 5.0
 _AN_END = 2.0
 # With less of the machine left, it is the machine that is measured.
 _MOST_BUSY = 0.9
-# Seconds for everything, and of those for what is planned: of that, for one submission,
-# and for what is between two turns, some of which overshoot.
+# Seconds for everything, and of those for what is planned: of that, for one submission
+# as long as none was measured, and for what is between two turns, some of which overshoot.
 _LONGEST = 2400.0
 _PLANNED = 2280.0
-_SUBMISSION = 0.006
+_SUBMISSION = 0.014
 _BETWEEN = 20.0
 # Seconds that requests are counted by, for a picture of them.
 _BIN, _LARGEST_BIN, _OUTAGE_BIN = 1.0, 0.1, 0.5
@@ -103,24 +104,42 @@ _TEACHER = "vtrio-teacher"
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Run all rounds, print their tables, and return what was found."""
+    """Run all rounds, print their tables, and return what was found.
+
+    What is complete when the time is over is returned with `unfinished`.
+
+    Raises:
+        TookTooLong: the time is over, and nothing is complete.
+    """
     durations = check(options)
     peers, left_out = find_peers()
     for line in left_out:
         print(line)
-    with (
-        tempfile.TemporaryDirectory(prefix="vtrio-benchmark-") as folder,
-        ending_within(_longest(options)),
-        open_arena(Path(folder), options.seed) as arena,
-    ):
-        history = Path(folder) / "history.json"
-        contenders = choose(_contenders(peers, options.knobs, history), options.only)
-        rounds = _Rounds(arena, options, durations, contenders)
-        if any(contender.knob is not None for contender in contenders):
-            rounds.teach(history)
-        outage = rounds.with_outage() if options.outage_jobs else None
-        # The largest last: it has what time is left.
-        found = [rounds.of_size(size) for size in sorted(set(options.sizes))]
+    outage: dict[str, Any] | None = None
+    found: list[dict[str, Any]] = []
+    unfinished = False
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="vtrio-benchmark-") as folder,
+            ending_within(_longest(options)),
+            open_arena(Path(folder), options.seed) as arena,
+        ):
+            history = Path(folder) / "history.json"
+            contenders = _contenders(peers, options.knobs, history)
+            contenders = choose(contenders, options.only)
+            rounds = _Rounds(arena, options, durations, contenders)
+            if any(contender.knob is not None for contender in contenders):
+                rounds.teach(history)
+            if options.outage_jobs:
+                outage = rounds.with_outage()
+            # The largest last: it has what time is left.
+            for size in sorted(set(options.sizes)):
+                found.append(rounds.of_size(size))  # noqa: PERF401 - kept one by one
+    except TookTooLong as late:
+        if not found and outage is None:
+            raise
+        unfinished = True
+        print(f"\nUNFINISHED: {late}; what was not complete is left out.")
     verdicts = [compare(one["size"], one["contenders"]) for one in found]
     print_verdicts(verdicts)
     return {
@@ -132,6 +151,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "rounds": found,
         "outage": outage,
         "verdicts": verdicts,
+        "unfinished": unfinished,
     }
 
 
@@ -243,7 +263,7 @@ class _Rounds:
     def _turns_left(self, size: int) -> int:
         """Return how many turns there is time for, if each takes as long as it may."""
         left = _PLANNED - (time.monotonic() - self._began)
-        left -= size * len(self._contenders) * _SUBMISSION
+        left -= size * len(self._contenders) * (self._arena.submission or _SUBMISSION)
         each = self._options.limit + _BETWEEN
         return max(1, min(_MOST_GROUPS, int(left / each)))
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import _readme, _rounds, deadline, peers
+from benchmarks._ending import TookTooLong
 from benchmarks._ours import DEFAULT
 from benchmarks._peers_options import check
 from benchmarks._rounds_figures import (
@@ -313,6 +316,41 @@ def test_contenders_are_chosen_by_the_beginning_of_their_names() -> None:
     assert _rounds.choose(contenders, ["vtrio-x1-4"]) == contenders[1:]
     with pytest.raises(ValueError, match="--only trio is not allowed: must be one of"):
         _rounds.choose(contenders, ["trio"])
+
+
+# --- the time there is -------------------------------------------------------------
+
+
+class SlowRounds:
+    """Rounds of which the second takes longer than there is time."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def teach(self, history: Path) -> None:
+        """Take no time."""
+
+    def of_size(self, size: int) -> dict[str, Any]:
+        """Be done with the first size at once."""
+        if size > 1:
+            time.sleep(30)
+        return {"size": size, "contenders": [row("vtrio-x1", 1, 1, knob=1.0)]}
+
+
+def test_what_is_complete_when_the_time_is_over_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And it is told that the rest is missing; where nothing is complete, it is raised."""
+    monkeypatch.setattr(peers, "find_peers", lambda: ([], []))
+    monkeypatch.setattr(peers, "open_arena", lambda *_: nullcontext())
+    monkeypatch.setattr(peers, "_Rounds", SlowRounds)
+    monkeypatch.setattr(peers, "_longest", lambda _: 0.2)
+    found = peers.run(options_of(peers, "--sizes", 1, 2, "--outage-jobs", 0))
+    assert [one["size"] for one in found["rounds"]] == [1]
+    assert found["unfinished"]
+    assert "UNFINISHED: it was not over after 0 s" in capsys.readouterr().out
+    with pytest.raises(TookTooLong):
+        peers.run(options_of(peers, "--sizes", 2, "--outage-jobs", 0))
 
 
 # --- in earnest ---------------------------------------------------------------------
