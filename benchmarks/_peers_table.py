@@ -29,6 +29,8 @@ def print_round(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         "* ours. Lag in s, missed jobs counted as if learned of at the limit."
         " Overshoot in ms, CPU in ms, wall in s."
     )
+    if any(row["saturated"] for row in ranked):
+        print("~ The server or the machine was saturated: its queue is in the figures.")
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -48,8 +50,9 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def named(row: Mapping[str, Any]) -> str:
-    """Return a contender's name, with a mark if it is ours."""
-    return f"{row['slug']}{' *' if row['kind'] == 'ours' else ''}"
+    """Return a contender's name, with marks: ours, and of a saturated turn."""
+    marks = f"{'*' * (row['kind'] == 'ours')}{'~' * row.get('saturated', False)}"
+    return f"{row['slug']} {marks}".strip()
 
 
 def shortened(title: str) -> str:

@@ -7,7 +7,6 @@ missing then is told.
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import time
@@ -23,8 +22,8 @@ import trio
 
 from . import _ours
 from ._contender_process import ContenderProcess
+from ._load import Load
 from ._peers import Peer, Way
-from ._rates import processor_time
 from ._rounds_figures import Waited
 from ._servers import Server, serving
 from ._submissions import submit
@@ -148,8 +147,8 @@ class Arena:
     """The server, and the contenders that have been started so far; a block.
 
     Made by `open_arena`. `busy` tells of the latest round, from its beginning until the
-    last contender was through, what share of a core the server took, and what share of
-    all cores everybody did, whoever else is on the machine among them.
+    last contender was through, how busy the server and the machine were, as `Load` does,
+    whoever else is on the machine among them.
     """
 
     def __init__(self, server: Server, folder: Path, seed: int) -> None:
@@ -159,7 +158,7 @@ class Arena:
         self._http = httpx.Client(base_url=server.url, timeout=_ANSWERING)
         self._processes: dict[str, ContenderProcess] = {}
         self._warm: dict[str, str] = {}
-        self.busy = {"server": 0.0, "machine": 0.0}
+        self.busy: dict[str, float] = {}
         self._submitted = 0
         self._submitting = 0.0
 
@@ -237,15 +236,9 @@ class Arena:
         over_at = latest + terms.limit + terms.grace
         by = time.monotonic() + over_at - time.time() + _ANSWERING
         time.sleep(max(0.0, first - time.time()))
-        before = self._processor_times()
-        told = {slug: process.read(by) for slug, process in processes.items()}
-        after = self._processor_times()
-        wall, server, idle = (b - a for a, b in zip(before, after, strict=True))
-        cores = os.cpu_count() or 1
-        self.busy = {
-            "server": server / wall,
-            "machine": 1 - min(1.0, idle / (wall * cores)),
-        }
+        with Load(self._server.pid) as load:
+            told = {slug: process.read(by) for slug, process in processes.items()}
+        self.busy = load.busy
         for slug, found in told.items():
             if not found["ended"]:
                 self._processes.pop(slug).close()
@@ -261,12 +254,6 @@ class Arena:
             )
             for slug, found in told.items()
         }
-
-    def _processor_times(self) -> tuple[float, float, float]:
-        """Return the instant, and the seconds of the server and of idleness so far."""
-        cpu = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
-        idle = (int(cpu[4]) + int(cpu[5])) / os.sysconf("SC_CLK_TCK")
-        return time.monotonic(), processor_time(self._server.pid), idle
 
     def _runs(self, contender: Contender) -> bool:
         process = self._processes.get(contender.slug)

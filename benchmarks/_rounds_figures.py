@@ -140,8 +140,10 @@ def groups(
 ) -> list[list[str]]:
     """Share contenders out to groups which ask no more than some requests a second.
 
-    Those that ask little are together, and who alone asks more is alone. Where that
-    would be too many groups, more is asked at once.
+    A contender's rate is that of the early phase, in which all of its jobs are alive:
+    requests of a job over the mean duration, times the jobs. Those that ask little are
+    together, and who alone asks more is alone. Where that would be too many groups, more
+    is asked at once.
     """
     ranked = sorted(rates, key=lambda name: rates[name])
     while True:

@@ -7,7 +7,8 @@ jobs all begin at one instant, and each ends at the age that it was given. What 
 server tells beyond the document, when to ask again and how long the job took
 (`Retry-After`, `Job-Age`, `Job-Run-Time`, `Job-Ended-Ago`), is left out for all alike,
 because most servers tell nothing of the sort. In an outage every request is
-answered 503, without a hint, and so are those that were held when it began.
+answered 503, without a hint, and so are those that were held when it began. An answer
+that had begun is finished; a stream of events ends there, in order.
 
 It is steered below `/steer`. It ends when its standard input does.
 """
@@ -20,7 +21,7 @@ import math
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,18 +148,26 @@ class Front:
             await receive()
             await _answer(send, 503, {"title": "The server is out of order"})
             return
-        started = False
+        started = ended = False
 
         async def tell(message: Message) -> None:
-            nonlocal started
+            nonlocal started, ended
+            # The outage answers what is held when it begins, and ends what streams.
+            await trio.lowlevel.checkpoint_if_cancelled()
             if message["type"] == "http.response.start":
                 started = True
                 headers = message["headers"]
+                if not _is_stream(headers):
+                    answering.deadline = math.inf
                 kept = [
                     pair for pair in headers if pair[0].lower() not in _TOLD_BY_NONE
                 ]
                 message = {**message, "headers": kept}
-            await send(message)
+            elif message["type"] == "http.response.body":
+                ended = not message.get("more_body", False)
+            # Cut in the middle of a message, the connection would be left hanging.
+            with trio.CancelScope(shield=True):
+                await send(message)
 
         # As if from an address of its own, by which the jobs are told apart.
         inner = {
@@ -172,6 +181,8 @@ class Front:
             await self._app(inner, receive, tell)
         if answering.cancelled_caught and not started:
             await _answer(send, 503, {"title": "The server is out of order"})
+        elif answering.cancelled_caught and not ended:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _steer(self, word: str, receive: Receive) -> tuple[int, Any]:
         body = b""
@@ -193,6 +204,13 @@ class Front:
                 return 200, {}
             case _:
                 return 404, {"title": f"no such word: {word!r}"}
+
+
+def _is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(
+        name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+        for name, value in headers
+    )
 
 
 async def _answer(send: Send, status: int, document: Any) -> None:

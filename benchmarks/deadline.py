@@ -9,7 +9,7 @@ their defaults, and an interval whose look comes 50 ms before the limit. Ours po
 and they listen, with the ladder.
 
     {"limit", "ends": [seconds before the limit], "waits", "left_out",
-     "rounds": [{"busy": {"server", "machine"}, "contenders": [CONTENDER, ...]}, ...],
+     "rounds": [{"busy": {...}, "contenders": [CONTENDER, ...]}, ...],
      "contenders": [{"slug", "name", "kind", "way", "waits", "reported", "missed",
                      "raised", "after": {"min", "median", "max"}, "not_given_up"}, ...],
      "verdict": {"missed", "overshoot", "promise", "kept"}}

@@ -17,7 +17,9 @@ more jobs than all contenders could wait for at once on one machine, they take t
 
     {"durations", "limit", "cut", "left_out", "taught",
      "rounds": [{"size", "interval", "mean_duration",
-                 "turns": [{"contenders": [SLUG, ...], "busy": {"server", "machine"}}],
+                 "turns": [{"contenders": [SLUG, ...],
+                            "busy": {"server", "machine",
+                                     "server_busiest", "machine_busiest"}}],
                  "bin": seconds, "contenders": [CONTENDER, ...]}, ...],
      "outage": null or the same with "outage": [beginning, end],
      "verdicts": [{"size", "single_polls": [...], "ladder": [...], "missed",
@@ -25,8 +27,10 @@ more jobs than all contenders could wait for at once on one machine, they take t
      "unfinished": whether the time was over before all rounds were complete}
 
 `busy` is the share of a core that the server took, and that of all cores which anybody
-did, whoever else is on the machine among them. A CONTENDER has its `slug`, `name`,
-`kind` (default, tuned or ours), `way`, `runs_on` and `knob` (null where there is none);
+did, whoever else is on the machine among them: of the whole turn, and in its busiest
+5 s. A CONTENDER has its `slug`, `name`, `kind` (default, tuned or ours), `way`, `runs_on`
+and `knob` (null where there is none); `saturated`, true where the server or the machine
+was busy for more than 0.9 of those 5 s, so that lag and misses are their queue's as well;
 `requests`, `requests_per_job` and `requests_by_bin`, a text of as many numbers as there
 are bins up to the last request; `lag` of what was reported as completed and
 `lag_with_missed`, each with mean, p50, p95, p99, max and the percentiles of
@@ -52,6 +56,7 @@ from vtrio._distributions import Durations
 
 from . import _ours
 from ._ending import TookTooLong, ending_within
+from ._load import BUSIEST, MOST_BUSY, is_saturated
 from ._peers import Peer
 from ._peers._finding import find_peers
 from ._peers_options import add_arguments, check
@@ -90,8 +95,6 @@ _MOST_TOGETHER = 4000
 _GUESS = 5.0
 # As many requests take the server as long as the end of a job does.
 _AN_END = 2.0
-# With less of the machine left, it is the machine that is measured.
-_MOST_BUSY = 0.9
 # Seconds for everything, and of those for what is planned: of that, for one submission
 # as long as none was measured, and for what is between two turns, some of which overshoot.
 _LONGEST = 2400.0
@@ -187,12 +190,14 @@ def _longest(options: argparse.Namespace) -> float:
 
 def _warn(turns: Iterable[Mapping[str, float]]) -> None:
     """Say where the machine, and not the contenders, was measured."""
-    busiest = max(busy["machine"] for busy in turns)
-    if busiest > _MOST_BUSY:
-        print(
-            f"The machine was busy for {busiest:.0%} of a turn: lag and misses are its"
-            " queue's as well."
-        )
+    told = list(turns)
+    for who in ("server", "machine"):
+        busiest = max(busy[f"{who}_busiest"] for busy in told)
+        if busiest > MOST_BUSY:
+            print(
+                f"In its busiest {BUSIEST} s the {who} was busy for {busiest:.0%} of them:"
+                " lag and misses are its queue's as well."
+            )
 
 
 class _Rounds:
@@ -209,7 +214,7 @@ class _Rounds:
         self._options = options
         self._durations = durations
         self._contenders = contenders
-        self._requests_per_job: dict[str, float] = {}
+        self._asked: dict[str, float] = {}  # of one job, in a second of its life
         self._began = time.monotonic()
 
     def teach(self, history: Path) -> None:
@@ -226,10 +231,10 @@ class _Rounds:
         terms = self._terms(drawn)
         by_slug = {contender.slug: contender for contender in self._contenders}
         mean = math.fsum(drawn) / size
-        rates = {
-            slug: (self._requests_per_job.get(slug, _GUESS) + _AN_END) * size / mean
-            for slug in by_slug
-        }
+        # While all jobs are alive more is asked than in the mean of the round. How much a
+        # job is asked about was seen with an earlier size.
+        guess = (_GUESS + _AN_END) / mean
+        rates = {slug: self._asked.get(slug, guess) * size for slug in by_slug}
         turns = groups(
             rates,
             most=math.ceil(_MOST_TOGETHER / size),
@@ -246,7 +251,9 @@ class _Rounds:
             group = [by_slug[slug] for slug in slugs]
             rows += self._round(group, terms, bin_width)
             told.append({"contenders": slugs, "busy": self._arena.busy})
-        self._requests_per_job |= {row["slug"]: row["requests_per_job"] for row in rows}
+        self._asked |= {
+            row["slug"]: (row["requests_per_job"] + _AN_END) / mean for row in rows
+        }
         print_round(
             f"{size:,} jobs of each contender, {self._durations}, {terms.limit:g} s at"
             " most",
@@ -304,6 +311,7 @@ class _Rounds:
                 "kind": contender.kind,
                 "runs_on": contender.runs_on,
                 "knob": contender.knob,
+                "saturated": is_saturated(self._arena.busy),
                 **sum_up(waited, terms.limit, terms.grace),
                 "requests_by_bin": " ".join(
                     map(str, histogram(waited.instants, bin_width))

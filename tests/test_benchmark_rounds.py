@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from benchmarks import _readme, _rounds, deadline, peers
 from benchmarks._ending import TookTooLong
+from benchmarks._load import is_saturated, sum_up_load
 from benchmarks._ours import DEFAULT
 from benchmarks._peers_options import check
 from benchmarks._rounds_figures import (
@@ -26,7 +29,10 @@ from benchmarks._rounds_figures import (
     sum_up,
     tune,
 )
+from benchmarks._rounds_server import Front, Rounds
 from vtrio._distributions import Durations
+from vtrio.server.asgi import Scope, Send
+from vtrio.server.gate import Message, Receive
 
 GENAI = Durations.parse("genai")
 
@@ -195,6 +201,26 @@ def test_more_is_asked_at_once_where_there_would_be_too_many_groups() -> None:
     assert len(groups(rates, most=1, rate=50, most_groups=2)) == 2
 
 
+# --- load ---------------------------------------------------------------------------
+
+
+def test_the_busiest_seconds_are_told_beside_the_whole() -> None:
+    """A burst is not lost in the mean; of a short time, the whole is the busiest."""
+    server = [0.0, 0.1, 1.1, 2.1, 3.1, 4.1, 5.1, 5.2, 5.3, 5.4, 5.5]
+    readings = [(float(at), cpu, 1.5 * at) for at, cpu in enumerate(server)]
+    found = sum_up_load(readings, 2)
+    assert found == pytest.approx(
+        {
+            "server": 0.55,
+            "machine": 0.25,
+            "server_busiest": 1.0,
+            "machine_busiest": 0.25,
+        }
+    )
+    assert is_saturated(found)
+    assert not is_saturated(sum_up_load(readings[6:], 2))
+
+
 # --- verdicts -----------------------------------------------------------------------
 
 
@@ -316,6 +342,56 @@ def test_contenders_are_chosen_by_the_beginning_of_their_names() -> None:
     assert _rounds.choose(contenders, ["vtrio-x1-4"]) == contenders[1:]
     with pytest.raises(ValueError, match="--only trio is not allowed: must be one of"):
         _rounds.choose(contenders, ["trio"])
+
+
+# --- the outage ---------------------------------------------------------------------
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(
+    ("path", "statuses", "bodies"),
+    [
+        ("held", [503], [False]),
+        ("begun", [200], [True, False]),
+        ("stream", [200], [True, False]),
+        ("over", [200], [False]),
+    ],
+)
+async def test_an_outage_cuts_no_answer(
+    path: str, statuses: list[int], bodies: list[bool], autojump_clock: MockClock
+) -> None:
+    """What is held gets a 503, what has begun is finished, and a stream is ended."""
+    sent: list[Message] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        kind = "text/event-stream" if path == "stream" else "application/json"
+        headers = [(b"Content-Type", kind.encode())]
+        start = {"type": "http.response.start", "status": 200, "headers": headers}
+        body = {"type": "http.response.body", "body": b"x", "more_body": True}
+        if path == "held":
+            await trio.sleep(60)
+        await send(start)
+        if path != "over":
+            await send(body)
+        if path == "stream":
+            await send(body)  # by now the outage has begun
+            await trio.sleep(60)
+        await send({**body, "more_body": False})
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        await trio.sleep(0.8)  # longer than until the outage
+        sent.append(message)
+
+    steered = Rounds()
+    steered.begin("x", time.time(), {}, (0.9, 20.0))
+    scope = {"type": "http", "path": f"/as/x/{path}"}
+    await Front(app, steered)(scope, receive, send)
+    assert [one["status"] for one in sent if "status" in one] == statuses
+    ends = [one.get("more_body", False) for one in sent if "status" not in one]
+    assert ends == bodies
 
 
 # --- the time there is -------------------------------------------------------------
