@@ -3,8 +3,8 @@
 What it is, it is told as its argument. It imports what it needs and waits once for a
 job that is over, prints `ready`, and then reads rounds, one a line: the addresses of the
 jobs, the limit, the instant at which they begin, the interval of who is tuned, and the
-grace, after which it tells what it has and ends. For each round it prints what it found. Its clocks run from the
-beginning of the jobs to its last report.
+grace, after which it tells what it has and ends. For each round it prints what it found.
+Its clocks run from the beginning of the jobs to its last report.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
-from ._peers import Outcome, Peer, Way
+from ._peers import Outcome, Peer, Way, tuned_for_limit
 
 _WARM_UP_LIMIT = 20.0
 _WARM_UP_INTERVAL = 0.2
@@ -59,18 +59,24 @@ def _find(told: Mapping[str, Any]) -> Peer:
     return cast("Peer", importlib.import_module(told["module"]))
 
 
-def _way(peer: Peer, told: Mapping[str, Any], interval: float) -> Way:
+def _way(peer: Peer, told: Mapping[str, Any], order: Mapping[str, Any]) -> Way:
     match told["way"]:
         case "default":
             return peer.DEFAULT
         case "tuned":
-            return peer.tuned(interval)
+            return peer.tuned(order["interval"])
+        case "tuned for the limit":
+            return tuned_for_limit(peer, order["limit"])
         case own:
             return Way(**own)
 
 
 def _wait(peer: Peer, way: Way, told: Mapping[str, Any]) -> dict[str, Any]:
-    """Wait for one round; when its grace is over, tell what there is and end."""
+    """Wait for one round; when its grace is over, tell what there is and end.
+
+    Raises:
+        RuntimeError: the jobs have begun already.
+    """
     ledger = _Ledger()
     over = threading.Lock()
     error = ""
@@ -84,6 +90,8 @@ def _wait(peer: Peer, way: Way, told: Mapping[str, Any]) -> dict[str, Any]:
             os._exit(0)
 
     begins_at = float(told["at"])
+    if (late := time.time() - begins_at) > 0:
+        raise RuntimeError(f"the order came {late:.3f} s after the jobs had begun")
     patience = begins_at + told["limit"] + told["grace"] - time.time()
     timer = threading.Timer(patience, end)
     timer.daemon = True
@@ -121,7 +129,7 @@ def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         this = json.loads(line)
-        _tell(_wait(peer, _way(peer, told, this["interval"]), this))
+        _tell(_wait(peer, _way(peer, told, this), this))
 
 
 if __name__ == "__main__":

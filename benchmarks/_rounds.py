@@ -23,6 +23,7 @@ import trio
 from . import _ours
 from ._contender_process import ContenderProcess
 from ._load import Load
+from ._options import BadOption
 from ._peers import Peer, Way
 from ._rounds_figures import Waited
 from ._servers import Server, serving
@@ -32,7 +33,7 @@ Kind = Literal["default", "tuned", "ours"]
 
 _VIDEO_SIZE = 1000
 # Seconds from the order to begin until the jobs do: all have read it by then.
-_LEAD = 1.0
+_LEAD = 2.0
 # Contenders begin one after the other, by so many seconds a job: some ask for all jobs
 # at the beginning, and then in step, and the server takes about as long for that.
 _APART = 0.0015
@@ -70,20 +71,24 @@ class Contender:
         return self.kind == "ours"
 
 
-def of_peer(peer: Peer) -> list[Contender]:
-    """Return a peer with its defaults, and tuned."""
+def of_peer(peer: Peer, *, for_limit: bool = False) -> list[Contender]:
+    """Return a peer with its defaults, and tuned: by the interval, or for the limit."""
     module = getattr(peer, "__name__", "")
     slug = re.sub(r"[^a-z0-9]+", "-", peer.NAME.lower()).strip("-")
-    kinds: tuple[tuple[Kind, str], ...] = (("default", ""), ("tuned", "-tuned"))
+    tuned = "tuned for the limit" if for_limit else "tuned"
+    kinds: tuple[tuple[Kind, str, str], ...] = (
+        ("default", "", "default"),
+        ("tuned", "-tuned", tuned),
+    )
     return [
         Contender(
             slug=slug + ending,
             name=peer.NAME,
             kind=kind,
             runs_on=peer.RUNS_ON,
-            told={"module": module, "way": kind},
+            told={"module": module, "way": way},
         )
-        for kind, ending in kinds
+        for kind, ending, way in kinds
     ]
 
 
@@ -101,24 +106,24 @@ def of_ours(slug: str, way: Way, knob: float | None = None) -> Contender:
 
 
 def choose(contenders: Sequence[Contender], names: Sequence[str]) -> list[Contender]:
-    """Return those that are named, by their slug or the beginning of it; all for none.
+    """Return those that are named; all for none.
+
+    A name is a slug, or where there is no such slug, the beginning of some.
 
     Raises:
-        ValueError: naming what is not there, and what is.
+        BadOption: naming what is not there, and what is.
     """
+    slugs = [contender.slug for contender in contenders]
+    chosen: set[str] = set()
     for name in names:
-        if not any(_is_named(contender, name) for contender in contenders):
-            known = ", ".join(contender.slug for contender in contenders)
-            raise ValueError(f"--only {name} is not allowed: must be one of {known}")
-    return [
-        contender
-        for contender in contenders
-        if not names or any(_is_named(contender, name) for name in names)
-    ]
-
-
-def _is_named(contender: Contender, name: str) -> bool:
-    return contender.slug == name or contender.slug.startswith(f"{name}-")
+        own = {slug for slug in slugs if slug == name}
+        own = own or {slug for slug in slugs if slug.startswith(f"{name}-")}
+        if not own:
+            raise BadOption(
+                f"--only {name} is not allowed: must be one of {', '.join(slugs)}"
+            )
+        chosen |= own
+    return [c for c in contenders if not names or c.slug in chosen]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ All waits of a contender begin at once, on the server of the scenario `peers`, a
 the same limit D. Half of the jobs end at D - 0.3 s, the others at D - 0.1 s: all are
 over in time, and whoever has not reported one by then was not asking. One contender
 begins a moment after another, so that their jobs do not all end together. Peers have
-their defaults, and an interval whose look comes 50 ms before the limit. Ours poll with
+their defaults, and an interval whose look comes 50 ms before the limit; or, where their
+pauses are drawn by chance, others by which they look then. Ours poll with
 `Learned`, cold and after some jobs of this kind, and with the backoff of `get_status`;
 and they listen, with the ladder.
 
@@ -45,8 +46,6 @@ SUMMARY = "when each package gives up, and what it has reported by then"
 QUICK: dict[str, Any] = {"rounds": 1, "grace": 1.5}
 
 _ENDS = (0.3, 0.1)
-# The look of who is tuned, in seconds before the limit.
-_LAST_LOOK = 0.05
 # Seconds between the beginnings of two contenders: the server ends a dozen jobs.
 _APART = 0.4
 _MOST_WAITS = 200
@@ -170,7 +169,7 @@ def check(options: argparse.Namespace) -> None:
 def _contenders(peers: Sequence[Peer], history: Path) -> list[Contender]:
     """Return all that may take part."""
     return [
-        *(contender for peer in peers for contender in of_peer(peer)),
+        *(contender for peer in peers for contender in of_peer(peer, for_limit=True)),
         of_ours("vtrio-ladder", _ours.DEFAULT),
         of_ours("vtrio-learned", _ours.learned(1, history), 1),
         of_ours("vtrio-cold", _ours.LEARNED_COLD),
@@ -184,7 +183,7 @@ def _terms(options: argparse.Namespace, jobs: int) -> Terms:
         durations=list(islice(cycle(ends), jobs)),
         limit=options.limit,
         grace=options.grace,
-        interval=options.limit - _LAST_LOOK,
+        interval=options.limit,  # nobody is tuned by it
         apart=_APART,
     )
 

@@ -335,8 +335,9 @@ def test_the_quick_run_sets_options_that_there_are(
 
 
 def test_contenders_are_chosen_by_the_beginning_of_their_names() -> None:
-    """One that is not there is refused, with those that are."""
+    """A whole name goes before; one that is not there is refused, with those that are."""
     contenders = [_rounds.of_ours(f"vtrio-{name}", DEFAULT) for name in ("x1", "x1-4")]
+    assert _rounds.choose(contenders, ["vtrio-x1"]) == contenders[:1]
     assert _rounds.choose(contenders, []) == contenders
     assert _rounds.choose(contenders, ["vtrio"]) == contenders
     assert _rounds.choose(contenders, ["vtrio-x1-4"]) == contenders[1:]

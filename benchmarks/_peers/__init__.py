@@ -6,7 +6,7 @@ a GET of its URL answers a document whose `status` is `completed` or `error` at 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -36,8 +36,14 @@ class Way:
     settings: Mapping[str, Any]
 
 
+LAST_LOOK = 0.05
+"""The look of who is tuned for a limit, in seconds before it."""
+
+
 class Peer(Protocol):
     """What a peer's module offers.
+
+    It may offer a function more, `tuned_for_limit`: see the function of that name here.
 
     Attributes:
         NAME: what it is called in tables.
@@ -64,3 +70,13 @@ class Peer(Protocol):
         raises is reported, and ends no other wait.
         """
         ...
+
+
+def tuned_for_limit(peer: Peer, limit: float) -> Way:
+    """Return a peer's settings for a job that ends just before the limit.
+
+    They are the peer's own `tuned_for_limit(limit)`, if it has one. Otherwise it asks
+    once, just before the limit.
+    """
+    own: Callable[[float], Way] | None = getattr(peer, "tuned_for_limit", None)
+    return peer.tuned(limit - LAST_LOOK) if own is None else own(limit)

@@ -14,15 +14,15 @@ https://learn.microsoft.com/python/api/azure-core/azure.core.polling.base_pollin
 
 from __future__ import annotations
 
-import time
+import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from azure.core import PipelineClient
 from azure.core.exceptions import HttpResponseError
-from azure.core.pipeline import Pipeline, PipelineResponse
+from azure.core.pipeline import Pipeline, PipelineContext, PipelineResponse
 from azure.core.pipeline.policies import (
     ContentDecodePolicy,
     RedirectPolicy,
@@ -49,6 +49,8 @@ RUNS_ON = "threads"
 DEFAULT = Way("its own: what Retry-After says, 30 s where there is none", {})
 
 _Answer: TypeAlias = PipelineResponse[HttpRequest, HttpResponse]
+
+_ID = "x-ms-client-request-id"
 
 _WORDS: Mapping[str, str] = MappingProxyType(
     {"completed": "Succeeded", "error": "Failed", "cancelled": "Canceled"}
@@ -103,25 +105,22 @@ def wait_for_all(urls: Sequence[str], limit: float, way: Way, report: Report) ->
     transport = RequestsTransport(session=open_session())
     pipeline: Pipeline[HttpRequest, HttpResponse] = Pipeline(transport, policies)
     with PipelineClient[HttpRequest, HttpResponse]("", pipeline=pipeline) as client:
-        wait_in_threads(urls, partial(_wait, client, pipeline, limit, way), report)
+        wait_in_threads(urls, partial(_wait, client, limit, way), report)
 
 
 def _wait(
     client: PipelineClient[HttpRequest, HttpResponse],
-    pipeline: Pipeline[HttpRequest, HttpResponse],
     limit: float,
     way: Way,
     url: str,
 ) -> Outcome:
-    began = time.monotonic()
-    # What begins a poller is the answer to a call: here, to the first question.
-    first = pipeline.run(HttpRequest("GET", url), timeout=limit)
+    accepted = _answer_to_submission(url)
     polling: LROBasePolling[Any, HttpRequest, HttpResponse] = LROBasePolling(
         lro_algorithms=[JobOperation(url)], **way.settings
     )
-    poller = LROPoller(client, first, _itself, polling)
+    poller = LROPoller(client, accepted, _itself, polling)
     try:
-        poller.wait(max(0.0, limit - (time.monotonic() - began)))
+        poller.wait(limit)
     except HttpResponseError as error:
         if isinstance(error.inner_exception, OperationFailed):
             return "failed"
@@ -129,6 +128,29 @@ def _wait(
     if not poller.done():
         return "timeout"
     return "completed" if poller.status() == "Succeeded" else "failed"
+
+
+class _Accepted:
+    """The answer to a submission, as far as a poller looks at it."""
+
+    status_code = 202
+    headers: Mapping[str, str] = MappingProxyType({})
+    is_stream_consumed = True  # by which azure-core knows an answer of this kind
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+
+    def json(self) -> Any:
+        """Return the document."""
+        return {"status": "pending"}
+
+
+def _answer_to_submission(url: str) -> _Answer:
+    """Return what begins a poller. No wait pays for the submission, so none is made."""
+    # All requests of a poller have the id of the first.
+    request = HttpRequest("POST", url, headers={_ID: str(uuid.uuid4())})
+    response = cast("HttpResponse", _Accepted(request))
+    return PipelineResponse(request, response, PipelineContext(None))
 
 
 def _itself(answer: _Answer) -> _Answer:

@@ -49,9 +49,14 @@ def wait_for_all(urls: Sequence[str], limit: float, way: Way, report: Report) ->
 
 
 def attempts(limit: float, way: Way) -> int:
-    """Return the limit as a waiter knows it: after the last attempt it does not sleep."""
+    """Return the limit as a waiter knows it: as many looks as begin within the limit.
+
+    The first is at the beginning, and after the last it does not sleep. One that is due
+    just at the limit is the last of them.
+    """
     delay: float = way.settings["Delay"]
-    return max(1, math.ceil(limit / delay))
+    pauses = math.ceil(limit / delay)
+    return pauses + 1 if pauses * delay <= limit else max(1, pauses)
 
 
 class _Asking:

@@ -85,6 +85,14 @@ def tuned(interval: float) -> Way:
     )
 
 
+def tuned_for_limit(limit: float) -> Way:
+    """Return short pauses: a longer one, drawn from 0 on, may end anywhere."""
+    return Way(
+        "initial = maximum = 0.1, full jitter: many requests, for one just before the limit",
+        {"initial": 0.1, "maximum": 0.1, "multiplier": 1.0},
+    )
+
+
 def wait_for_all(urls: Sequence[str], limit: float, way: Way, report: Report) -> None:
     """Wait in a thread for each; see `Peer`."""
     with open_session() as session:
