@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ._figures import print_table
-from ._rounds_figures import MOST_OVERSHOOT
+from ._rounds_verdicts import MOST_OVERSHOOT
 
 _HEADER = (
     *("contender", "settings", "requests a job"),
@@ -14,6 +15,16 @@ _HEADER = (
     *("CPU a job", "wall"),
 )
 _LONGEST = 44
+
+IN_OUTAGE: Mapping[str, str] = MappingProxyType(
+    {
+        "lag": "mean lag",
+        "requests": "requests in it",
+        "raised": "waits that raised",
+        "missed": "missed jobs",
+    }
+)
+"""What ours is compared in where the server is out for a while, in words."""
 
 
 def print_round(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -31,6 +42,21 @@ def print_round(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     )
     if any(row["saturated"] for row in ranked):
         print("~ The server or the machine was saturated: its queue is in the figures.")
+    print_troubles(ranked)
+
+
+def print_troubles(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a line of whatever a contender should not have done."""
+    for row in rows:
+        if row["error"]:
+            print(f"{row['slug']}: its process raised {row['error']}")
+        if row["not_given_up"]:
+            print(f"{row['slug']}: {row['not_given_up']:,} waits went on for too long")
+        if row["told_before_the_end"]:
+            print(
+                f"{row['slug']}: {row['told_before_the_end']:,} ends were told before"
+                " they came"
+            )
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -61,18 +87,52 @@ def shortened(title: str) -> str:
 
 
 def print_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> None:
-    """Say of each peer which of ours is ahead of it, and where none is."""
+    """Say of each peer which of ours is ahead of it, and where none is.
+
+    Of ours, say whether it kept what it promises.
+    """
     for verdict in verdicts:
         print()
         for found in verdict["single_polls"]:
             print(f"{found['size']:,} jobs, single polls, {_about_polls(found)}")
         for found in verdict["ladder"]:
             print(f"{found['size']:,} jobs, ladder, {_about_ladder(found)}")
+        behind = default_behind(verdict)
+        if behind:
+            print(
+                f"{verdict['size']:,} jobs, single polls: the default knob is NOT ahead"
+                f" in both of {', '.join(behind)}"
+            )
+        _print_broken(verdict["broken"])
         missed = {name: n for name, n in verdict["missed"].items() if n}
-        print(f"missed by ours: {missed or 0}")
+        print(f"missed by ours: {missed or '0 (promised)'}")
         late = max(verdict["overshoot"].values(), default=0.0)
         kept = "kept" if late <= MOST_OVERSHOOT else "NOT KEPT"
         print(f"overshoot of ours: {late * 1e3:.0f} ms (promised 50 ms: {kept})")
+
+
+def print_outage_verdict(verdict: Mapping[str, Any]) -> None:
+    """Say of each peer in what ours is not ahead of it in the outage."""
+    print()
+    for pair in verdict["pairs"]:
+        behind = [word for name, word in IN_OUTAGE.items() if not pair[name]]
+        told = f"NOT ahead in {', '.join(behind)}" if behind else "ahead"
+        print(f"outage, {pair['ours']} against {pair['peer']}: {told}")
+    _print_broken(verdict["broken"])
+
+
+def default_behind(verdict: Mapping[str, Any]) -> list[str]:
+    """Return the peers of which the default knob is not ahead, in requests and lag."""
+    return [
+        one["peer"]
+        for one in verdict["single_polls"]
+        if one["default_knob"] is not None and not one["default_knob"]["ahead"]
+    ]
+
+
+def _print_broken(broken: Sequence[str]) -> None:
+    if broken:
+        print(f"no verdict on {', '.join(broken)}, whose process raised")
 
 
 def _about_polls(found: Mapping[str, Any]) -> str:

@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ._peers_table import IN_OUTAGE, default_behind
+from ._rounds_verdicts import MOST_OVERSHOOT
+
 _HERE = Path(__file__).parent
 README = _HERE.parent / "README.md"
 RESULTS = _HERE / "results"
@@ -176,6 +179,12 @@ def _not_ahead(results: dict[str, Any]) -> str:
                 f" knob asks no more and learns of the end sooner than"
                 f" {', '.join(behind)}."
             )
+        behind = default_behind(verdict)
+        if behind:
+            lines.append(
+                f"With {verdict['size']:,} jobs and single polls alone, the default knob"
+                f" is not ahead, in requests and lag both, of {', '.join(behind)}."
+            )
         for what in ("requests", "lag", "lag_p99", "cpu"):
             behind = [one["peer"] for one in verdict["ladder"] if not one[what]]
             if behind:
@@ -183,7 +192,78 @@ def _not_ahead(results: dict[str, Any]) -> str:
                     f"With {verdict['size']:,} jobs, the ladder is not ahead in"
                     f" {_WHAT[what]} of {', '.join(behind)}."
                 )
+        lines += _not_kept(verdict)
+        lines += _broken(f"With {verdict['size']:,} jobs", verdict["broken"])
+    if results["outage"] is not None:
+        lines += _not_ahead_in_outage(results["outage"]["verdict"])
     return "\n".join(lines or ["Nowhere in this run."]) + "\n"
+
+
+def _not_kept(verdict: dict[str, Any]) -> list[str]:
+    """Say what ours missed, and by how much it was late."""
+    told = [
+        f"{name} missed {jobs:,}" for name, jobs in verdict["missed"].items() if jobs
+    ]
+    told += [
+        f"{name} was {late * 1e3:,.0f} ms late"
+        for name, late in verdict["overshoot"].items()
+        if late > MOST_OVERSHOOT
+    ]
+    if not told and not verdict["kept"]:
+        told = ["a process of ours raised"]
+    if not told:
+        return []
+    line = f"With {verdict['size']:,} jobs, ours did not keep its promise: "
+    return [f"{line}{', '.join(told)}."]
+
+
+def _not_ahead_in_outage(verdict: dict[str, Any]) -> list[str]:
+    lines = []
+    for name in dict.fromkeys(pair["ours"] for pair in verdict["pairs"]):
+        pairs = [pair for pair in verdict["pairs"] if pair["ours"] == name]
+        for what, words in IN_OUTAGE.items():
+            behind = [pair["peer"] for pair in pairs if not pair[what]]
+            if behind:
+                lines.append(
+                    f"In the outage, {name} is not ahead in {words} of"
+                    f" {', '.join(behind)}."
+                )
+    return lines + _broken("In the outage", verdict["broken"])
+
+
+def _broken(where: str, names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    return [f"{where}, there is no verdict on {', '.join(names)}: its process raised."]
+
+
+def _outage(results: dict[str, Any]) -> str:
+    """Return what each contender did while the server was out, and what it came to."""
+    one = results["outage"]
+    if one is None:
+        return "There was no outage in this run.\n"
+    begins, ends = one["outage"]
+    rows = sorted(
+        one["contenders"],
+        key=lambda row: (row["kind"] != "ours", row["requests_in_outage"]),
+    )
+    return _table(
+        [
+            f"{one['size']:,} jobs, an outage of {ends - begins:g} s",
+            *("requests a job in it", "raised", "missed", "mean lag"),
+        ],
+        (
+            [
+                _contender(row),
+                f"{row['requests_in_outage'] / row['jobs']:.2f}",
+                f"{row['raised']:,}",
+                f"{row['missed']:,}",
+                f"{row['lag_with_missed']['mean']:.2f} s",
+            ]
+            for row in rows
+            if row["knob"] in {None, 1} or row["kind"] != "ours"
+        ),
+    )
 
 
 _WHAT = {
@@ -257,6 +337,7 @@ _TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "overhead": ("overhead", _overhead),
     "peers": ("peers", _peers),
     "not ahead": ("peers", _not_ahead),
+    "outage": ("peers", _outage),
     "deadline": ("deadline", _deadline),
 }
 

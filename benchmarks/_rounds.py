@@ -260,6 +260,15 @@ class Arena:
             for slug, found in told.items()
         }
 
+    def teach(self, slug: str, history: Path, terms: Terms) -> None:
+        """Have `Learned` wait for a few jobs, and write what it has seen to a file.
+
+        Raises:
+            RuntimeError: it did not see all jobs to their end, or wrote no file.
+        """
+        found = self.round([of_ours(slug, _ours.learning(history))], terms)[slug]
+        check_teacher(found, history)
+
     def _runs(self, contender: Contender) -> bool:
         process = self._processes.get(contender.slug)
         return process is not None and process.runs
@@ -315,6 +324,24 @@ class Arena:
         if answer.is_error:
             raise RuntimeError(f"{word}: the server answered {answer.text}")
         return answer.json()
+
+
+def check_teacher(found: Waited, history: Path) -> None:
+    """See to it that all jobs were learned from.
+
+    Raises:
+        RuntimeError: one was not completed, or there is no file.
+    """
+    reports = found.told["reports"].values()
+    completed = sum(outcome == "completed" for _, outcome, _ in reports)
+    jobs = len(found.ended_at)
+    if completed < jobs:
+        raise RuntimeError(
+            f"Learned saw {completed} of {jobs} jobs completed beforehand"
+            f" {found.told['error']}".strip()
+        )
+    if not history.exists():
+        raise RuntimeError("Learned wrote no history beforehand")
 
 
 @contextmanager

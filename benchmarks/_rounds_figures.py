@@ -1,4 +1,4 @@
-"""What a round comes to: draws, figures of each contender, and who is ahead of whom.
+"""What a round comes to: draws, figures of each contender, and who waits with whom.
 
 Nothing here reads a clock or a socket.
 """
@@ -20,9 +20,6 @@ from ._workloads import Job
 
 REQUEST_SHARE = 0.02
 """What a request costs, as a share of the mean duration, to tune by."""
-
-MOST_OVERSHOOT = 0.05
-"""Seconds that ours may be late."""
 
 # A report may come before the server's own end by what the wire's milliseconds hide.
 PERCENTILES = (1, *range(5, 100, 5), 99)
@@ -158,87 +155,3 @@ def groups(
         if len(found) <= most_groups:
             return found
         most, rate = most + 1, rate * 1.15
-
-
-def compare(size: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Say for each peer which of ours is ahead of it, and in what.
-
-    On single polls ours must ask no more and learn of it sooner in the mean, with some
-    value of the knob. The ladder must be ahead in requests, in lag and in CPU at once.
-    Jobs that were missed count with the lag until the limit.
-    """
-    peers = [row for row in rows if row["kind"] != "ours"]
-    ours = [row for row in rows if row["kind"] == "ours"]
-    knobs = [row for row in ours if row["knob"] is not None]
-    ladders = [row for row in ours if row["knob"] is None]
-    polls = []
-    for peer in peers:
-        ahead = [row for row in knobs if _is_ahead(row, peer)]
-        best = min(ahead, key=_mean_lag, default=None)
-        own = next((row for row in knobs if row["knob"] == 1), None)
-        if knobs:
-            polls.append(
-                {
-                    "size": size,
-                    "peer": peer["slug"],
-                    "knob": None if best is None else best["knob"],
-                    "knobs": [row["knob"] for row in ahead],
-                    "requests_per_job": _pair(best, peer, _requests),
-                    "mean_lag": _pair(best, peer, _mean_lag),
-                    "default_knob": None
-                    if own is None
-                    else {
-                        "requests_per_job": _pair(own, peer, _requests),
-                        "mean_lag": _pair(own, peer, _mean_lag),
-                        "ahead": _is_ahead(own, peer),
-                    },
-                }
-            )
-    ladder = [
-        {
-            "size": size,
-            "peer": peer["slug"],
-            "requests": _requests(row) < _requests(peer),
-            "lag": _mean_lag(row) < _mean_lag(peer),
-            "lag_p99": _lag_p99(row) < _lag_p99(peer),
-            "cpu": row["cpu_per_job"] < peer["cpu_per_job"],
-        }
-        for row in ladders
-        for peer in peers
-    ]
-    return {
-        "size": size,
-        "single_polls": polls,
-        "ladder": ladder,
-        "missed": {row["slug"]: row["missed"] for row in ours},
-        "overshoot": {row["slug"]: row["overshoot"] for row in ours},
-        "kept": all(
-            row["missed"] == 0 and row["overshoot"] <= MOST_OVERSHOOT for row in ours
-        ),
-    }
-
-
-def _is_ahead(ours: Mapping[str, Any], peer: Mapping[str, Any]) -> bool:
-    return (
-        ours["missed"] <= peer["missed"]
-        and _requests(ours) <= _requests(peer)
-        and _mean_lag(ours) < _mean_lag(peer)
-    )
-
-
-def _requests(row: Mapping[str, Any]) -> float:
-    return float(row["requests_per_job"])
-
-
-def _mean_lag(row: Mapping[str, Any]) -> float:
-    return float(row["lag_with_missed"]["mean"])
-
-
-def _lag_p99(row: Mapping[str, Any]) -> float:
-    return float(row["lag_with_missed"]["p99"])
-
-
-def _pair(
-    ours: Mapping[str, Any] | None, peer: Mapping[str, Any], figure: Any
-) -> dict[str, float | None]:
-    return {"ours": None if ours is None else figure(ours), "peer": figure(peer)}

@@ -12,7 +12,8 @@ and they listen, with the ladder.
     {"limit", "ends": [seconds before the limit], "waits", "left_out",
      "rounds": [{"busy": {...}, "contenders": [CONTENDER, ...]}, ...],
      "contenders": [{"slug", "name", "kind", "way", "waits", "reported", "missed",
-                     "raised", "after": {"min", "median", "max"}, "not_given_up"}, ...],
+                     "raised", "after": {"min", "median", "max"}, "not_given_up",
+                     "told_before_the_end", "error"}, ...],
      "verdict": {"missed", "overshoot", "promise", "kept"}}
 
 What is of a round is as in `peers`. Of those of all rounds together, `after` is by
@@ -37,9 +38,10 @@ from ._ending import ending_within
 from ._figures import print_table, spread
 from ._peers import Peer
 from ._peers._finding import find_peers
-from ._peers_table import named, shortened
+from ._peers_table import named, print_troubles, shortened
 from ._rounds import Contender, Terms, choose, of_ours, of_peer, open_arena
-from ._rounds_figures import MOST_OVERSHOOT, Waited, sum_up
+from ._rounds_figures import Waited, sum_up
+from ._rounds_verdicts import MOST_OVERSHOOT
 
 SUMMARY = "when each package gives up, and what it has reported by then"
 
@@ -105,10 +107,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     ):
         history = Path(folder) / "history.json"
         contenders = choose(_contenders(peers, history), options.only)
-        teacher = of_ours("vtrio-teacher", _ours.learning(history))
         _say(f"Learned waits for {options.taught} such jobs beforehand")
         arena.start(contenders)
-        arena.round([teacher], _terms(options, options.taught))
+        arena.teach("vtrio-teacher", history, _terms(options, options.taught))
         for turn in range(options.rounds):
             _say(f"round {turn + 1} of {options.rounds}")
             rounds.append(arena.round(contenders, _terms(options, options.waits)))
@@ -222,6 +223,8 @@ def _row(
         "missed": sum(figure["missed"] for figure in figures),
         "raised": sum(figure["raised"] for figure in figures),
         "not_given_up": sum(figure["not_given_up"] for figure in figures),
+        "told_before_the_end": sum(f["told_before_the_end"] for f in figures),
+        "error": next((f["error"] for f in figures if f["error"]), ""),
         "requests": sum(figure["requests"] for figure in figures),
         "after": spread(both) if both else None,
         "reported_after": spread(after["reported"]) if after["reported"] else None,
@@ -241,7 +244,9 @@ def verdict_on(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "missed": missed,
         "overshoot": overshoot,
         "promise": {"missed": 0, "overshoot": MOST_OVERSHOOT},
-        "kept": missed == 0 and overshoot <= MOST_OVERSHOOT,
+        "kept": missed == 0
+        and overshoot <= MOST_OVERSHOOT
+        and not any(row["error"] for row in ours),
     }
 
 
@@ -257,6 +262,7 @@ def _print(rows: Sequence[Mapping[str, Any]], options: argparse.Namespace) -> No
         [_cells(row) for row in ranked],
     )
     print("* ours. The limit is 0 ms; what is below 0 came before it.")
+    print_troubles(ranked)
     verdict = verdict_on(rows)
     print(
         f"ours: {verdict['missed']} missed, {verdict['overshoot'] * 1e3:.0f} ms late at"

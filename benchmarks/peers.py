@@ -21,8 +21,9 @@ more jobs than all contenders could wait for at once on one machine, they take t
                             "busy": {"server", "machine",
                                      "server_busiest", "machine_busiest"}}],
                  "bin": seconds, "contenders": [CONTENDER, ...]}, ...],
-     "outage": null or the same with "outage": [beginning, end],
-     "verdicts": [{"size", "single_polls": [...], "ladder": [...], "missed",
+     "outage": null or the same with "outage": [beginning, end] and
+               "verdict": {"broken", "pairs": [{"ours", "peer", ...}]},
+     "verdicts": [{"size", "single_polls": [...], "ladder": [...], "broken", "missed",
                    "overshoot", "kept"}, ...],
      "unfinished": whether the time was over before all rounds were complete}
 
@@ -38,7 +39,8 @@ are bins up to the last request; `lag` of what was reported as completed and
 and of jobs `missed`, which ended before the limit and were not reported as completed;
 `overshoot`, `wall` and `cpu_per_job` in seconds; `gave_up_after_deadline`, less than 0
 where it gave up before; the commonest `reasons`. In an outage there are also
-`requests_in_outage` and `requests_before`, in as many seconds just before it.
+`requests_in_outage` and `requests_before`, in as many seconds just before it. Of a peer
+whose process has raised there is no verdict: it is named in `broken`.
 """
 
 from __future__ import annotations
@@ -61,16 +63,10 @@ from ._peers import Peer
 from ._peers._finding import find_peers
 from ._peers_options import add_arguments, check
 from ._peers_pictures import draw_peers
-from ._peers_table import print_round, print_verdicts
+from ._peers_table import print_outage_verdict, print_round, print_verdicts
 from ._rounds import Arena, Contender, Terms, choose, of_ours, of_peer, open_arena
-from ._rounds_figures import (
-    compare,
-    draw,
-    groups,
-    histogram,
-    sum_up,
-    tune,
-)
+from ._rounds_figures import draw, groups, histogram, sum_up, tune
+from ._rounds_verdicts import compare, compare_outage
 
 __all__ = ["QUICK", "SUMMARY", "add_arguments", "draw_pictures", "run"]
 
@@ -145,6 +141,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         print(f"\nUNFINISHED: {late}; what was not complete is left out.")
     verdicts = [compare(one["size"], one["contenders"]) for one in found]
     print_verdicts(verdicts)
+    if outage is not None:
+        outage["verdict"] = compare_outage(outage["contenders"])
+        print_outage_verdict(outage["verdict"])
     return {
         "durations": str(durations),
         "limit": options.limit,
@@ -219,11 +218,10 @@ class _Rounds:
 
     def teach(self, history: Path) -> None:
         """Let `Learned` wait for a few jobs on single polls, and write its history."""
-        teacher = of_ours(_TEACHER, _ours.learning(history))
         self._say(f"Learned waits for {self._options.taught} jobs beforehand")
         self._arena.start(self._contenders)
         terms = self._terms(self._draw(self._options.taught))
-        self._arena.round([teacher], terms)
+        self._arena.teach(_TEACHER, history, terms)
 
     def of_size(self, size: int) -> dict[str, Any]:
         """Run one size, all contenders at once or in turns, and print its table."""

@@ -1,4 +1,4 @@
-"""The rounds of the benchmarks: draws, figures, verdicts, and one round in earnest."""
+"""The rounds of the benchmarks: draws, figures, turns, and one round in earnest."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from benchmarks import _readme, _rounds, deadline, peers
+from benchmarks import _contender, _rounds, deadline, peers
 from benchmarks._ending import TookTooLong
 from benchmarks._load import is_saturated, sum_up_load
 from benchmarks._ours import DEFAULT
+from benchmarks._peers import Peer, Way
 from benchmarks._peers_options import check
+from benchmarks._rounds import check_teacher
 from benchmarks._rounds_figures import (
-    PERCENTILES,
     Waited,
-    compare,
     draw,
     groups,
     histogram,
@@ -221,63 +221,27 @@ def test_the_busiest_seconds_are_told_beside_the_whole() -> None:
     assert not is_saturated(sum_up_load(readings[6:], 2))
 
 
-# --- verdicts -----------------------------------------------------------------------
+# --- what a round rests on ---------------------------------------------------------
 
 
-def row(
-    slug: str, requests: float, lag: float, *, knob: float | None = None, **more: Any
-) -> dict[str, Any]:
-    """Return a contender's row, with what the verdicts read."""
-    return {
-        "slug": slug,
-        "kind": "ours" if slug.startswith("vtrio") else "default",
-        "knob": knob,
-        "requests_per_job": requests,
-        "lag_with_missed": {"mean": lag, "p99": 2 * lag},
-        "cpu_per_job": 0.001 * requests,
-        "missed": 0,
-        "overshoot": 0.0,
-        **more,
-    }
+def test_a_teacher_has_seen_all_jobs_and_kept_them(tmp_path: Path) -> None:
+    """Otherwise what is said to have learned has not."""
+    history = tmp_path / "history.json"
+    done = {"a": (101.0, "completed"), "b": (102.0, "completed")}
+    with pytest.raises(RuntimeError, match="1 of 2 jobs completed"):
+        check_teacher(waited({"a": done["a"]}, {"a": 101.0, "b": 102.0}), history)
+    with pytest.raises(RuntimeError, match="wrote no history"):
+        check_teacher(waited(done, {"a": 101.0, "b": 102.0}), history)
+    history.write_text("{}")
+    check_teacher(waited(done, {"a": 101.0, "b": 102.0}), history)
 
 
-def test_a_peer_is_beaten_where_ours_asks_no_more_and_lags_less() -> None:
-    """By some value of the knob; the default's point is told too."""
-    found = compare(
-        10,
-        [
-            row("vtrio-ladder", 0.5, 0.1),
-            row("vtrio-x1", 5, 2, knob=1.0),
-            row("vtrio-x4", 3, 4, knob=4.0),
-            row("quick", 6, 3),
-            row("lazy", 3, 5),
-            row("good", 2, 1),
-        ],
-    )
-    knobs = {peer["peer"]: peer["knob"] for peer in found["single_polls"]}
-    assert knobs == {"quick": 1.0, "lazy": 4.0, "good": None}
-    default = found["single_polls"][1]["default_knob"]
-    assert default["requests_per_job"] == {"ours": 5.0, "peer": 3.0}
-    assert not default["ahead"]
-    ladder = {peer["peer"]: peer for peer in found["ladder"]}
-    assert ladder["good"] == {
-        "size": 10,
-        "peer": "good",
-        "requests": True,
-        "lag": True,
-        "lag_p99": True,
-        "cpu": True,
-    }
-
-
-def test_ours_is_not_ahead_where_it_misses_more() -> None:
-    """Neither requests nor lag make up for a job that is lost."""
-    found = compare(
-        10, [row("vtrio-x1", 1, 0.1, knob=1.0, missed=1), row("other", 5, 2)]
-    )
-    assert found["single_polls"][0]["knob"] is None
-    assert found["missed"] == {"vtrio-x1": 1}
-    assert not found["kept"]
+def test_an_order_that_comes_late_is_refused() -> None:
+    """Its jobs would have been alive for a while."""
+    way = Way("any", {})
+    told = {"at": time.time() - 1, "limit": 5, "grace": 1}
+    with pytest.raises(RuntimeError, match=r"s after the jobs had begun"):
+        _contender._wait(cast("Peer", None), way, told)
 
 
 # --- options ------------------------------------------------------------------------
@@ -411,7 +375,7 @@ class SlowRounds:
         """Be done with the first size at once."""
         if size > 1:
             time.sleep(30)
-        return {"size": size, "contenders": [row("vtrio-x1", 1, 1, knob=1.0)]}
+        return {"size": size, "contenders": []}
 
 
 def test_what_is_complete_when_the_time_is_over_is_not_lost(
@@ -525,85 +489,3 @@ def test_the_limit_is_told_of_each(
     assert rows["vtrio-exponential"]["waits"] == 2
     assert found["verdict"]["promise"] == {"missed": 0, "overshoot": 0.05}
     assert "promised: 0 and 50 ms" in capsys.readouterr().out
-
-
-# --- what is shown of them ----------------------------------------------------------
-
-
-def a_row(slug: str, kind: str, knob: float | None = None) -> dict[str, Any]:
-    """Make a row as `peers` writes it."""
-    lag = {"mean": 1.5, "p50": 1.0, "p95": 2.0, "p99": 2.5, "max": 3.0}
-    percentiles = [0.1 * turn for turn in range(len(PERCENTILES))]
-    return {
-        "slug": slug,
-        "name": slug.partition("-")[0],
-        "kind": kind,
-        "knob": knob,
-        "requests_per_job": 4.5,
-        "requests_by_bin": "3 0 1 4",
-        "lag_with_missed": {**lag, "percentiles": percentiles},
-        "cpu_per_job": 0.0025,
-        "missed": 3,
-        "overshoot": 1.5,
-        "ended": kind != "tuned",
-    }
-
-
-RESULTS = {
-    "rounds": [
-        {
-            "size": 1000,
-            "bin": 0.5,
-            "contenders": [
-                a_row("stamina", "default"),
-                a_row("stamina-tuned", "tuned"),
-                a_row("vtrio-ladder", "ours"),
-                a_row("vtrio-x1", "ours", 1.0),
-                a_row("vtrio-x4", "ours", 4.0),
-            ],
-        }
-    ],
-    "verdicts": [
-        {
-            "size": 1000,
-            "single_polls": [{"peer": "stamina", "knob": None}],
-            "ladder": [
-                {
-                    "peer": "stamina",
-                    "requests": True,
-                    "lag": True,
-                    "lag_p99": True,
-                    "cpu": False,
-                }
-            ],
-        }
-    ],
-}
-
-
-def test_the_pictures_lie_beside_the_results(tmp_path: Path) -> None:
-    """The frontier, lag by percentile, and the herd; nothing of no rounds."""
-    peers.draw_pictures({"rounds": []}, tmp_path / "none.png")
-    peers.draw_pictures(RESULTS, tmp_path / "peers.png")
-    made = sorted(path.name for path in tmp_path.iterdir())
-    assert made == ["peers-herd.png", "peers-lag.png", "peers.png"]
-    assert all(path.stat().st_size > 10_000 for path in tmp_path.iterdir())
-
-
-def test_the_readme_tells_of_the_largest_round_and_where_ours_is_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Made from the results, and not typed; who had to be ended is marked."""
-    document = {"results": {"peers": RESULTS}}
-    (tmp_path / "peers.json").write_text(json.dumps(document))
-    monkeypatch.setattr(_readme, "RESULTS", tmp_path)
-    marks = "<!-- {0}: begin -->\nold\n<!-- {0}: end -->\n"
-    text = _readme.with_tables("".join(map(marks.format, ["peers", "not ahead"])))
-    assert "old" not in text
-    lines = text.splitlines()
-    assert "| **vtrio** | 4.5 | 1.50 s | 2.50 s | 2.5 ms | 3 | 1,500 ms |" in lines
-    assert any("**vtrio**, single polls alone" in line for line in lines)
-    assert any("stamina, tuned" in line and "> 1,500 ms" in line for line in lines)
-    assert "x4" not in text
-    assert "the ladder is not ahead in CPU of stamina." in text
-    assert "no value of the knob" in text
