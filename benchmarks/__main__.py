@@ -16,8 +16,9 @@ from itertools import takewhile
 from pathlib import Path
 
 from ._ending import ending_within
-from ._environment import environment, write_json
+from ._environment import environment, told_options, write_json
 from ._needs import Skipped
+from ._options import BadOption
 from ._running import read_results, run_each
 from ._scenarios import Scenario, find_scenarios
 
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0; 1 if a scenario failed. Where the arguments are wrong, the program ends with
-        a message and the status 2.
+        a message and the status 2; where a scenario that runs alone fails, with what it
+        raised.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     scenarios = find_scenarios()
@@ -89,7 +91,7 @@ def _new_parser(names: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--json",
         metavar="FILE",
-        type=Path,
+        type=_results_file,
         help="write what was found there, and pictures of it beside it",
     )
     parser.add_argument(
@@ -101,6 +103,21 @@ def _new_parser(names: str) -> argparse.ArgumentParser:
         help="a few seconds a scenario: to see that it runs, not for the figures",
     )
     return parser
+
+
+def _results_file(word: str) -> Path:
+    """Return where results can be written, with pictures beside them."""
+    path = Path(word)
+    why = ""
+    if path.suffix == ".png":
+        why = "must not end in .png, which is a picture's"
+    elif not path.parent.is_dir():
+        why = f"must be in a folder that there is; there is no {path.parent}"
+    elif path.is_dir():
+        why = "must be no folder"
+    if why:
+        raise argparse.ArgumentTypeError(f"{word!r} is not allowed: {why}")
+    return path
 
 
 def _parse_own(
@@ -130,11 +147,12 @@ def _run_alone(scenario: Scenario, words: Sequence[str]) -> int:
     except Skipped as reason:
         print(f"\n{scenario.name} is skipped: {reason}")
         return 0
-    except (ValueError, OSError) as error:
+    except BadOption as error:
         parser.error(str(error))
     print(f"\n{scenario.name} took {time.monotonic() - began:.1f} s")
     if options.json is not None:
-        write_json(options.json, where, {scenario.name: found})
+        asked = {scenario.name: told_options(options)}
+        write_json(options.json, where, asked, {scenario.name: found})
         if scenario.draw_pictures is not None:
             scenario.draw_pictures(found, options.json.with_suffix(".png"))
     return 0
@@ -145,13 +163,13 @@ def _run_some(names: Sequence[str], words: Sequence[str]) -> int:
     where = environment(options.seed)
     with tempfile.TemporaryDirectory(prefix="vtrio-benchmark-") as place:
         folder = Path(place)
-        status = run_each(names, folder, seed=options.seed, quick=options.quick)
+        ran = run_each(names, folder, seed=options.seed, quick=options.quick)
         if options.json is not None:
-            write_json(options.json, where, read_results(names, folder))
+            write_json(options.json, where, *read_results(ran.written, folder))
             for picture in folder.glob("*.png"):
                 name = f"{options.json.stem}-{picture.name}"
                 shutil.copyfile(picture, options.json.with_name(name))
-    return status
+    return ran.status
 
 
 def _run_all(names: Sequence[str], words: Sequence[str]) -> int:
@@ -159,11 +177,11 @@ def _run_all(names: Sequence[str], words: Sequence[str]) -> int:
     where = environment(options.seed)
     folder = _QUICK_RESULTS if options.quick else _RESULTS
     folder.mkdir(parents=True, exist_ok=True)
-    status = run_each(names, folder, seed=options.seed, quick=options.quick)
+    ran = run_each(names, folder, seed=options.seed, quick=options.quick)
     print(f"results: {folder}")
     if options.json is not None:
-        write_json(options.json, where, read_results(names, folder))
-    return status
+        write_json(options.json, where, *read_results(ran.written, folder))
+    return ran.status
 
 
 if __name__ == "__main__":

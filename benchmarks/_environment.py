@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -70,9 +72,23 @@ def _git(here: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def write_json(path: Path, where: dict[str, Any], results: dict[str, Any]) -> None:
-    """Write what was found, whole or not at all."""
+def told_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what a scenario was asked for; not where to write, which is nobody's."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in vars(options).items()
+        if name != "json"
+    }
+
+
+def write_json(
+    path: Path,
+    where: Mapping[str, Any],
+    options: Mapping[str, Any],
+    results: Mapping[str, Any],
+) -> None:
+    """Write what was found, whole or not at all; options and results by scenario."""
     unfinished = path.with_name(f"{path.name}.part")
-    document = {"environment": where, "results": results}
+    document = {"environment": where, "options": options, "results": results}
     unfinished.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     unfinished.replace(path)

@@ -7,6 +7,8 @@ from typing import Any
 
 from vtrio._distributions import Durations
 
+from ._options import BadOption
+
 _KNOBS = (1 / 8, 1 / 2, 1.0, 2.0, 4.0, 16.0)
 # The server gave 200 to 350 answers a second with the contenders beside it on two cores.
 _MOST_RATE = 300.0
@@ -100,7 +102,7 @@ def check(options: argparse.Namespace) -> Durations:
     """Return the distribution; refuse options that no round can be made of.
 
     Raises:
-        ValueError: naming the option, the value and what is allowed.
+        BadOption: naming the option, the value and what is allowed.
     """
     for name, value, least in (
         *(("sizes", size, 1) for size in options.sizes),
@@ -108,7 +110,7 @@ def check(options: argparse.Namespace) -> Durations:
         ("outage_jobs", options.outage_jobs, 0),
     ):
         if not least <= value <= _MOST_JOBS:
-            raise ValueError(
+            raise BadOption(
                 f"{_flag(name)} {value} is not allowed: must be from {least} to"
                 f" {_MOST_JOBS:,}"
             )
@@ -118,16 +120,19 @@ def check(options: argparse.Namespace) -> Durations:
         *(("knobs", knob, _MOST_NUMBER) for knob in options.knobs),
     ):
         if not 0 < value <= most:
-            raise ValueError(
+            raise BadOption(
                 f"{_flag(name)} {value:g} is not allowed: must be above 0, and {most:g}"
                 " at most"
             )
     if options.cut >= options.limit:
-        raise ValueError(
+        raise BadOption(
             f"--cut {options.cut:g} is not allowed: must be below --limit"
             f" {options.limit:g}, so that every job ends in time"
         )
-    return Durations.parse(options.durations)
+    try:
+        return Durations.parse(options.durations)
+    except ValueError as error:
+        raise BadOption(f"--durations: {error}") from error
 
 
 def _flag(name: str) -> str:

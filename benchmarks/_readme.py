@@ -35,12 +35,16 @@ def with_tables(text: str) -> str:
     """Return a text with the tables between their marks made anew.
 
     A table whose results are missing stays as it is.
+
+    Raises:
+        ValueError: results are of a quick run, or of a few contenders.
     """
     for name, (scenario, table) in _TABLES.items():
         path = RESULTS / f"{scenario}.json"
         if not path.exists():
             continue
         document = json.loads(path.read_text(encoding="utf-8"))
+        _check(path, document.get("options", {}).get(scenario, {}))
         made = table(document["results"][scenario])
         text = re.sub(
             rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)",
@@ -49,6 +53,14 @@ def with_tables(text: str) -> str:
             flags=re.DOTALL,
         )
     return text
+
+
+def _check(path: Path, options: dict[str, Any]) -> None:
+    for name in ("quick", "only"):
+        if options.get(name):
+            raise ValueError(
+                f"{path.name} is of a run with --{name}: not for the README"
+            )
 
 
 def _fill(table: str, marks: re.Match[str]) -> str:

@@ -18,6 +18,8 @@ from typing import NamedTuple, Protocol
 from vtrio._distributions import Durations
 from vtrio.schedules._inspection import TAIL_FACTOR, inspect
 
+from ._options import BadOption
+
 _POINTS = 20_000
 _CELLS = 2500
 
@@ -176,10 +178,14 @@ def read_trace(path: Path) -> Workload:
     """Read durations from a file, one in seconds a line.
 
     Raises:
-        ValueError: naming the line and what is allowed.
+        BadOption: naming the line and what is allowed, or why it cannot be read.
     """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadOption(f"{path} cannot be read: {error}") from error
     durations = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
@@ -187,13 +193,13 @@ def read_trace(path: Path) -> Workload:
         except ValueError:
             seconds = math.nan
         if not 0 <= seconds < math.inf:
-            raise ValueError(
+            raise BadOption(
                 f"{path}, line {number}: {line.strip()[:40]!r} is not a duration: must"
                 " be a number of seconds, 0 or more"
             )
         durations.append(seconds)
     if not any(durations):
-        raise ValueError(f"{path}: there must be a duration above 0 in it")
+        raise BadOption(f"{path}: there must be a duration above 0 in it")
     return Workload(path.stem, ((0, Trace(tuple(durations))),))
 
 

@@ -17,6 +17,7 @@ import trio
 
 from ._crashes import crash
 from ._figures import print_table
+from ._options import BadOption
 
 SUMMARY = "the job server, killed at random moments: what becomes of its jobs"
 QUICK = {"kills": 2}
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Kill it so often, print what is left, and return that."""
     jobs = 10 * options.kills if options.jobs is None else options.jobs
     if min(options.kills, jobs, options.tasks) < 1:
-        raise ValueError("--kills, --jobs and --tasks must be at least 1")
+        raise BadOption("--kills, --jobs and --tasks must be at least 1")
     with tempfile.TemporaryDirectory(prefix="vtrio-benchmark-") as folder:
         how = {"kills": options.kills, "tasks": options.tasks, "seed": options.seed}
         found = trio.run(partial(crash, Path(folder), jobs=jobs, **how))

@@ -36,6 +36,8 @@ from typing import Any
 from . import _ours
 from ._ending import ending_within
 from ._figures import print_table, spread
+from ._needs import need_linux
+from ._options import BadOption
 from ._peers import Peer
 from ._peers._finding import find_peers
 from ._peers_table import named, print_troubles, shortened
@@ -95,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Run the rounds, print when each wait was over, and return that."""
     check(options)
+    need_linux()
     peers, left_out = find_peers()
     for line in left_out:
         print(line)
@@ -146,7 +149,7 @@ def check(options: argparse.Namespace) -> None:
     """Refuse options that no round can be made of.
 
     Raises:
-        ValueError: naming the option, the value and what is allowed.
+        BadOption: naming the option, the value and what is allowed.
     """
     for name, value, most in (
         ("waits", options.waits, _MOST_WAITS),
@@ -154,15 +157,15 @@ def check(options: argparse.Namespace) -> None:
         ("rounds", options.rounds, _MOST_ROUNDS),
     ):
         if not 1 <= value <= most:
-            raise ValueError(
+            raise BadOption(
                 f"--{name} {value} is not allowed: must be from 1 to {most}"
             )
     if not 1 <= options.limit <= 600:
-        raise ValueError(
+        raise BadOption(
             f"--limit {options.limit:g} is not allowed: must be from 1 to 600 s"
         )
     if not 0 < options.grace <= 600:
-        raise ValueError(
+        raise BadOption(
             f"--grace {options.grace:g} is not allowed: must be above 0, and 600 s at most"
         )
 

@@ -37,6 +37,7 @@ from ._ending import ending_within
 from ._figures import judge, print_table
 from ._fleet_ledger import Transport
 from ._needs import need_linux
+from ._options import BadOption
 
 SUMMARY = "many jobs at once: requests, lag, CPU and memory of one client"
 # In real time `scale` has some.
@@ -112,16 +113,16 @@ def wait_for(options: argparse.Namespace) -> tuple[dict[str, Any], Counter[str]]
 
 def _check(options: argparse.Namespace) -> None:
     if not 1 <= options.jobs <= _MOST_JOBS:
-        raise ValueError(
+        raise BadOption(
             f"--jobs {options.jobs} is not allowed: must be from 1 to {_MOST_JOBS:,}"
         )
     if not 0 < options.over <= _LONGEST_OVER:
-        raise ValueError(
+        raise BadOption(
             f"--over {options.over:g} is not allowed: must be above 0, and"
             f" {_LONGEST_OVER:g} s at most"
         )
     if importlib.util.find_spec(options.http) is None:
-        raise ValueError(
+        raise BadOption(
             f"--http {options.http} is not allowed: it is not installed (vtrio[bench])"
         )
 

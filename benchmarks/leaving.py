@@ -23,6 +23,7 @@ from vtrio import VideoTranslationClient
 from ._figures import judge, print_table, spread
 from ._fleet_ledger import Transport
 from ._needs import need_linux
+from ._options import BadOption
 from ._servers import serving_simulated
 from ._submissions import submit
 
@@ -55,15 +56,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Leave blocks, print how long it took, and return that.
 
     Raises:
-        ValueError: naming the option, the value and what is allowed.
+        BadOption: naming the option, the value and what is allowed.
     """
     for name in ("jobs", "rounds"):
         if getattr(options, name) < 1:
-            raise ValueError(
+            raise BadOption(
                 f"--{name}={getattr(options, name)} is not allowed: must be 1 or more"
             )
     if not 0 < options.settling <= _LONGEST_SETTLING:
-        raise ValueError(
+        raise BadOption(
             f"--settling={options.settling:g} is not allowed: must be above 0, and"
             f" {_LONGEST_SETTLING:g} s at most"
         )

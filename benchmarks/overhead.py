@@ -21,6 +21,7 @@ from vtrio import VideoTranslationClient
 
 from ._figures import print_table, spread
 from ._needs import package
+from ._options import BadOption
 from ._parked import Parked, measure_parked
 from ._servers import apart, serving_bad
 
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure both."""
     for name in _AMOUNTS:
         if getattr(options, name) < 1:
-            raise ValueError(f"--{name} must be at least 1")
+            raise BadOption(f"--{name} must be at least 1")
     with serving_bad() as url:
         polls = _polls(url, options)
     return {"runs": options.runs, "poll": polls, "parked": _parked(options)}

@@ -59,6 +59,7 @@ from vtrio._distributions import Durations
 from . import _ours
 from ._ending import TookTooLong, ending_within
 from ._load import BUSIEST, MOST_BUSY, is_saturated
+from ._needs import need_linux
 from ._peers import Peer
 from ._peers._finding import find_peers
 from ._peers_options import add_arguments, check
@@ -108,9 +109,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     What is complete when the time is over is returned with `unfinished`.
 
     Raises:
+        BadOption: no round can be made of the options.
+        Skipped: this is not Linux.
         TookTooLong: the time is over, and nothing is complete.
     """
     durations = check(options)
+    need_linux()
     peers, left_out = find_peers()
     for line in left_out:
         print(line)

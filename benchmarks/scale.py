@@ -19,6 +19,7 @@ from typing import Any
 from . import fleet
 from ._figures import judge
 from ._needs import Skipped
+from ._options import BadOption
 from ._pictures import make_logarithmic, new_figure, save, set_legend
 
 SUMMARY = "cost against number of jobs: requests, lag, CPU and memory of each"
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure point by point, and print each as it comes."""
     for option, numbers in (("sockets", options.sockets), ("virtual", options.virtual)):
         if any(number < 1 for number in numbers):
-            raise ValueError(f"--{option} must be numbers of at least 1")
+            raise BadOption(f"--{option} must be numbers of at least 1")
     print(f"\nJobs that end within {options.over:g} s, one client")
     print(_LINE.format(*_COLUMNS))
     points: list[dict[str, Any]] = []

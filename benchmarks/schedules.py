@@ -29,6 +29,7 @@ from ._learning_runs import (
     run_seed,
     tune,
 )
+from ._options import BadOption
 from ._schedule_checks import check_speed, check_spreading
 from ._workloads import (
     GROWS_AFTER,
@@ -83,7 +84,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure all of it."""
     for name in ("jobs", "seeds"):
         if getattr(options, name) < 1:
-            raise ValueError(f"--{name} must be at least 1")
+            raise BadOption(f"--{name} must be at least 1")
     trace = options.durations
     workloads = WORKLOADS if trace is None else (read_trace(trace),)
     results, checks = [], []

@@ -20,6 +20,7 @@ from ._figures import judge, lags_in_ms, print_table, spread
 from ._held_requests import HOLD, lags_of_held
 from ._memory import bytes_a_held_request, forget_peak, peak, resident, upload
 from ._needs import need_linux
+from ._options import BadOption
 from ._rates import paired_rates, ratios
 from ._servers import apart, serving_bare, serving_simulated, serving_steered
 from ._siege import besiege
@@ -73,7 +74,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure all of it, each part with a server of its own."""
     for name in _AMOUNTS:
         if getattr(options, name.replace("-", "_")) <= 0:
-            raise ValueError(f"--{name} must be above 0")
+            raise BadOption(f"--{name} must be above 0")
     need_linux()
     load, _, _ = os.getloadavg()
     if load > _BUSY:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ._figures import print_table, spread
+from ._options import BadOption
 from ._plugin_start import PluginStart
 
 SUMMARY = "the test kit: real time of a virtual hour, of 10,000 jobs, of its plugin"
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure all of it."""
     for name in ("runs", "turns", "jobs", "starts"):
         if getattr(options, name) < 1:
-            raise ValueError(f"--{name} must be at least 1")
+            raise BadOption(f"--{name} must be at least 1")
     return {
         part: measure(options)
         for part, measure in _PARTS.items()

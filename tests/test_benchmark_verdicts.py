@@ -207,6 +207,18 @@ def test_the_pictures_lie_beside_the_results(tmp_path: Path) -> None:
     assert all(path.stat().st_size > 10_000 for path in tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("options", [{"quick": True}, {"only": ["stamina"]}])
+def test_the_readme_takes_no_results_of_a_part(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of a quick run, nor of some contenders."""
+    document = {"options": {"peers": options}, "results": {"peers": RESULTS}}
+    (tmp_path / "peers.json").write_text(json.dumps(document))
+    monkeypatch.setattr(_readme, "RESULTS", tmp_path)
+    with pytest.raises(ValueError, match=r"peers.json is of a run with --"):
+        _readme.with_tables("")
+
+
 def test_the_readme_tells_of_the_largest_round_and_where_ours_is_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

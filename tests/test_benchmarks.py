@@ -6,12 +6,17 @@ import json
 import math
 import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from benchmarks import wait
+from benchmarks.__main__ import main
+from benchmarks._running import replace_results, run_each
 
 ROOT = Path(__file__).parent.parent
 
@@ -131,8 +136,80 @@ from pathlib import Path
 from benchmarks._running import run_each
 
 folder = Path(sys.argv[1])
-sys.exit(run_each(["looks", "fleet"], folder, seed=0, quick=True))
+sys.exit(run_each(["looks", "fleet"], folder, seed=0, quick=True).status)
 """
+
+
+def test_new_results_take_the_place_of_a_scenarios_former_ones(tmp_path: Path) -> None:
+    """Its pictures too, and nothing of the others."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder, names in (
+        (old, ["peers.json", "peers.png", "peers-gone.png", "fleet.json"]),
+        (new, ["peers.json", "peers.png", "peers-lag.png"]),
+    ):
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text(folder.name)
+    replace_results("peers", new, old)
+    assert {path.name: path.read_text() for path in old.iterdir()} == {
+        "peers.json": "new",
+        "peers.png": "new",
+        "peers-lag.png": "new",
+        "fleet.json": "old",
+    }
+
+
+def test_a_scenario_that_fails_leaves_the_former_results(tmp_path: Path) -> None:
+    """Nothing else is left in the folder."""
+    (tmp_path / "looks.json").write_text("old")
+    ran = run_each(["looks"], tmp_path, seed=0, quick=True)
+    assert (ran.status, ran.written) == (1, [])
+    assert [path.name for path in tmp_path.iterdir()] == ["looks.json"]
+    assert (tmp_path / "looks.json").read_text() == "old"
+
+
+def test_several_scenarios_end_when_they_are_told_to() -> None:
+    """The one that runs too: nobody holds the output open any more."""
+    command = [sys.executable, "-m", "benchmarks", "schedules", "wait"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as program:
+        assert program.stdout is not None
+        while "=== schedules" not in program.stdout.readline():
+            assert program.poll() is None
+        program.terminate()
+        rest = program.stdout.read()
+    assert program.returncode == 128 + signal.SIGTERM
+    assert "=== wait" not in rest
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("missing/found.json", "must be in a folder that there is"),
+        ("found.png", "must not end in .png"),
+        (".", "must be no folder"),
+    ],
+)
+@pytest.mark.parametrize("names", [["wait"], ["wait", "fleet"], ["all"]])
+def test_a_file_that_cannot_be_written_is_refused_at_once(
+    names: list[str], path: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not after an hour."""
+    with pytest.raises(SystemExit, match="2"):
+        main([*names, "--json", path])
+    assert told in capsys.readouterr().err
+
+
+def test_a_failure_is_no_fault_of_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes out as it is, with its traceback."""
+
+    def fail(options: object) -> dict[str, Any]:
+        raise ValueError("it broke")
+
+    monkeypatch.setattr(wait, "run", fail)
+    with pytest.raises(ValueError, match="it broke"):
+        main(["wait"])
 
 
 def test_a_bound_holds_for_the_bounded_blocks_in_it() -> None:
@@ -182,7 +259,12 @@ def test_a_scenario_writes_its_results_and_where_they_are_from(tmp_path: Path) -
     table = benchmarks("wait", *few, "--json", str(file))
     assert "Milliseconds after a deadline of 0.05 s" in table
     document = json.loads(file.read_text())
-    assert set(document) == {"environment", "results"}
+    assert set(document) == {"environment", "options", "results"}
+    assert document["options"]["wait"]["deadline"] == 0.05
+    assert not document["options"]["wait"]["quick"]
+    assert (
+        "json" not in document["options"]["wait"]
+    )  # whose folder is nobody's business
     assert {"versions", "seed", "machine", "commit"} <= set(document["environment"])
     assert {"vtrio", "trio", "httpx"} <= set(document["environment"]["versions"])
     found = document["results"]["wait"]["deadline"]
