@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,7 @@ from benchmarks._load import is_saturated, sum_up_load
 from benchmarks._ours import DEFAULT
 from benchmarks._peers import Peer, Way
 from benchmarks._peers_options import check
-from benchmarks._rounds import check_teacher
+from benchmarks._rounds import Arena, Terms
 from benchmarks._rounds_figures import (
     Waited,
     draw,
@@ -30,6 +30,7 @@ from benchmarks._rounds_figures import (
     tune,
 )
 from benchmarks._rounds_server import Front, Rounds
+from benchmarks._servers import Server
 from vtrio._distributions import Durations
 from vtrio.server.asgi import Scope, Send
 from vtrio.server.gate import Message, Receive
@@ -224,16 +225,32 @@ def test_the_busiest_seconds_are_told_beside_the_whole() -> None:
 # --- what a round rests on ---------------------------------------------------------
 
 
-def test_a_teacher_has_seen_all_jobs_and_kept_them(tmp_path: Path) -> None:
-    """Otherwise what is said to have learned has not."""
+def test_a_teacher_has_completed_all_jobs_and_kept_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise what is said to have learned has not; what it misses it tries again."""
     history = tmp_path / "history.json"
-    done = {"a": (101.0, "completed"), "b": (102.0, "completed")}
-    with pytest.raises(RuntimeError, match="1 of 2 jobs completed"):
-        check_teacher(waited({"a": done["a"]}, {"a": 101.0, "b": 102.0}), history)
-    with pytest.raises(RuntimeError, match="wrote no history"):
-        check_teacher(waited(done, {"a": 101.0, "b": 102.0}), history)
-    history.write_text("{}")
-    check_teacher(waited(done, {"a": 101.0, "b": 102.0}), history)
+    asked: list[Sequence[float]] = []
+    completes = 1
+
+    def wait_for_some(_: object, terms: Terms) -> dict[str, Waited]:
+        asked.append(terms.durations)
+        ends = {str(turn): 100.0 + age for turn, age in enumerate(terms.durations)}
+        seen = dict(list(ends.items())[:completes])
+        reports = {job: (end + 0.1, "completed") for job, end in seen.items()}
+        return {"teacher": waited(reports, ends)}
+
+    terms = Terms(durations=[1.0, 2.0], limit=6, grace=1, interval=1)
+    with Arena(Server("http://127.0.0.1", cast("Any", None)), tmp_path, 0) as arena:
+        monkeypatch.setattr(arena, "round", wait_for_some)
+        with pytest.raises(RuntimeError, match="wrote no history"):
+            arena.teach("teacher", history, terms)
+        assert asked == [[1.0, 2.0], [2.0]]
+        history.write_text("{}")
+        arena.teach("teacher", history, terms)
+        completes = 0
+        with pytest.raises(RuntimeError, match="has missed 2 of 2 jobs"):
+            arena.teach("teacher", history, terms)
 
 
 def test_an_order_that_comes_late_is_refused() -> None:
