@@ -37,7 +37,7 @@ def with_tables(text: str) -> str:
     A table whose results are missing stays as it is.
 
     Raises:
-        ValueError: results are of a quick run, or of a few contenders.
+        ValueError: results are of a quick run, of a few contenders, or not complete.
     """
     for name, (scenario, table) in _TABLES.items():
         path = RESULTS / f"{scenario}.json"
@@ -45,7 +45,10 @@ def with_tables(text: str) -> str:
             continue
         document = json.loads(path.read_text(encoding="utf-8"))
         _check(path, document.get("options", {}).get(scenario, {}))
-        made = table(document["results"][scenario])
+        results = document["results"][scenario]
+        if results.get("unfinished"):
+            raise ValueError(f"{path.name} is not complete: not for the README")
+        made = table(results)
         text = re.sub(
             rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)",
             partial(_fill, made),
@@ -164,6 +167,17 @@ def _peers(results: dict[str, Any]) -> str:
             for row in rows
             if row["knob"] in {None, 1} or row["kind"] != "ours"
         ),
+    ) + _saturated(rows)
+
+
+def _saturated(rows: Sequence[dict[str, Any]]) -> str:
+    """Name those in whose figures there is more than their own doing."""
+    names = [row["slug"] for row in rows if row["saturated"]]
+    if not names:
+        return ""
+    return (
+        "\nThe server or the machine was saturated, so that lag and misses are its"
+        f" queue's as well, in the turns of {', '.join(names)}.\n"
     )
 
 

@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="these contenders alone, such as tenacity or vtrio-ladder",
+        help="these contenders alone, by name, or by the beginning of several",
     )
 
 

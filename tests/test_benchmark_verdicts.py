@@ -132,6 +132,7 @@ def a_row(slug: str, kind: str, knob: float | None = None) -> dict[str, Any]:
         "lag_with_missed": {**lag, "percentiles": percentiles},
         "cpu_per_job": 0.0025,
         "jobs": 100,
+        "saturated": kind == "tuned",
         "missed": 3,
         "raised": 2,
         "overshoot": 1.5,
@@ -217,6 +218,10 @@ def test_the_readme_takes_no_results_of_a_part(
     monkeypatch.setattr(_readme, "RESULTS", tmp_path)
     with pytest.raises(ValueError, match=r"peers.json is of a run with --"):
         _readme.with_tables("")
+    document = {"results": {"peers": {**RESULTS, "unfinished": True}}}
+    (tmp_path / "peers.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=r"peers.json is not complete"):
+        _readme.with_tables("")
 
 
 def test_the_readme_tells_of_the_largest_round_and_where_ours_is_behind(
@@ -238,6 +243,7 @@ def test_the_readme_tells_of_the_largest_round_and_where_ours_is_behind(
     assert sum("single polls alone |" in line for line in lines) == 1  # one knob only
     assert "the ladder is not ahead in CPU of stamina." in text
     assert "no value of the knob" in text
+    assert "queue's as well, in the turns of stamina-tuned." in text
     assert (
         "the default knob is not ahead, in requests and lag both, of stamina." in text
     )
