@@ -63,6 +63,7 @@ class Ladder:
         self._failures: dict[Rung, int] = {}
         self._hold: dict[Rung, float] = {}
         self._proven: set[Rung] = set()
+        self._absent: set[Rung] = set()
 
     def __repr__(self) -> str:
         resting = ", ".join(self._rests_until)
@@ -115,6 +116,18 @@ class Ladder:
         failures = self._failures[rung] = self._failures.get(rung, 0) + 1
         rest = min(FIRST_REST * 2.0 ** min(failures - 1, 30), LONGEST_REST)
         self._rests_until[rung] = now + (ABSENT_REST if absent else rest)
+        self._absent.discard(rung)
+        if absent:
+            self._absent.add(rung)
+
+    def recovered(self) -> None:
+        """Take in that the server answers again: what failed with it need not rest.
+
+        What it does not know rests on, and who fails again rests for longer.
+        """
+        for rung in list(self._rests_until):
+            if rung not in self._absent:
+                del self._rests_until[rung]
 
     def best(self, now: float) -> Rung:
         """Return the best rung that does not rest."""

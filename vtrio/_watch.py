@@ -463,11 +463,14 @@ class Watch:
     async def note_answer(self) -> None:
         """Take in that the server answers."""
         self._unanswered_since = None
-        was_out, self.failing = self.is_out, 0
+        was_out, was_failing, self.failing = self.is_out, self.failing > 0, 0
+        if was_failing:
+            # What listens has failed with the polls, and can tell all at once again.
+            self.ladder.recovered()
+            self.listener.bell.ring()
         if was_out:
             # Whoever was due meanwhile must not come back as a herd.
             await self.spread()
-            self.listener.bell.ring()
 
     def _note_failure(self, error: RemoteError, now: float) -> None:
         """Take in that not even a single poll came through; put the next one off."""

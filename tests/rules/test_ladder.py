@@ -16,6 +16,8 @@ from vtrio._errors import (
 from vtrio._ladder import (
     ABSENT_REST,
     FIRST_HOLD,
+    FIRST_REST,
+    LADDER,
     LONGEST_HOLD,
     LONGEST_REST,
     Ladder,
@@ -149,3 +151,16 @@ def test_a_ladder_tells_what_rests() -> None:
     assert repr(ladder) == "<Ladder batch > single; resting: none>"
     ladder.failed(Rung.BATCH, now=0)
     assert repr(ladder) == "<Ladder batch > single; resting: batch>"
+
+
+def test_when_the_server_answers_again_what_failed_with_it_need_not_rest() -> None:
+    """What it does not know rests on, and who fails again rests for longer."""
+    ladder = Ladder(LADDER)
+    ladder.failed(Rung.FEED, now=0)
+    ladder.failed(Rung.HELD, now=0, absent=True)
+    assert not ladder.may_use(Rung.FEED, 1)
+    ladder.recovered()
+    assert ladder.may_use(Rung.FEED, 1)
+    assert not ladder.may_use(Rung.HELD, 1)
+    ladder.failed(Rung.FEED, now=1)
+    assert ladder.rests_until(Rung.FEED) == 1 + 2 * FIRST_REST
