@@ -140,7 +140,9 @@ class Listener:
         answer: Answers | Changes | None = None
         error: RemoteError | None = None
         try:
-            async with watch.governor.turn(asked_at, held=True) as turn:
+            # The feed is asked for all, whoever is overdue: nobody goes before it.
+            due_at = -float("inf") if rung is Rung.FEED else asked_at
+            async with watch.governor.turn(due_at, held=True) as turn:
                 asked_at = trio.current_time()
                 if rung is Rung.HELD:
                     # Jobs may have come and gone while it waited for its turn.
