@@ -9,7 +9,7 @@ from vtrio._distributions import Durations
 
 from ._options import BadOption
 
-_KNOBS = (1 / 8, 1 / 2, 1.0, 2.0, 4.0, 16.0)
+_KNOBS = (1 / 32, 1 / 8, 1 / 2, 1.0, 2.0, 4.0, 16.0)
 # The server gave 200 to 350 answers a second with the contenders beside it on two cores.
 _MOST_RATE = 300.0
 _MOST_JOBS = 2000

@@ -222,7 +222,8 @@ def _not_ahead(results: dict[str, Any]) -> str:
         lines += _broken(f"With {verdict['size']:,} jobs", verdict["broken"])
     if results["outage"] is not None:
         lines += _not_ahead_in_outage(results["outage"]["verdict"])
-    return "\n".join(lines or ["Nowhere in this run."]) + "\n"
+    told = lines or ["Nowhere in this run."]
+    return "".join(f"- {line}\n" for line in told)
 
 
 def _not_kept(verdict: dict[str, Any]) -> list[str]:

@@ -65,13 +65,14 @@ class Deadlines:
         """Return when the last poll of a wait begins, if it was due at an instant.
 
         Polls of one job each that begin together take as long as all of them, and the
-        last is answered too late. So those of a crowd are spread over that time, and
+        last is answered too late. What each adds the quickest answer tells: in a slow one
+        there may be the others'. So those of a crowd are spread over that time, and
         who was asked about in its turn is not asked about again.
         """
         if not self.asks_singly or poll_at == float("inf"):
             return poll_at
         others = self._crowds[int(entry.session.deadline / _TOGETHER)] - 1
-        takes = min(_LONGEST_LEAD, others * entry.session.slowest_answer)
+        takes = min(_LONGEST_LEAD, others * entry.session.quickest_answer)
         if not takes:
             return poll_at
         if entry.turn_at <= entry.looked_at:

@@ -295,9 +295,9 @@ class Session:
         return at, reason is not DelayReason.SCHEDULE
 
     @property
-    def slowest_answer(self) -> float:
-        """What the slowest of the recent answers took; 0 before there was one."""
-        return max(self._answer_times, default=0.0)
+    def quickest_answer(self) -> float:
+        """What the quickest of the recent answers took; 0 before there was one."""
+        return min(self._answer_times, default=0.0)
 
     def interval(self, *, now: float, roll: float) -> float:
         """Return how long the schedule would wait from now on; nothing is noted."""
@@ -492,7 +492,7 @@ class Session:
         has made it so wide that it began already, the latest answer has a say.
         """
         latest = self._answer_times[-1] if self._answer_times else 0.0
-        slowest = self.slowest_answer
+        slowest = max(self._answer_times, default=0.0)
         if self._polls == 0:
             # The first poll would be the last. A submission's answer says little of it.
             latest = slowest = max(latest, UNMEASURED_ANSWER)

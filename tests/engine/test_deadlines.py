@@ -13,7 +13,7 @@ from vtrio._deadlines import Deadlines
 
 def wait(deadline: float, took: float = 0.1) -> Any:
     """Make what a wait is to its deadline."""
-    session = SimpleNamespace(deadline=deadline, slowest_answer=took)
+    session = SimpleNamespace(deadline=deadline, quickest_answer=took)
     return cast(
         "Any",
         SimpleNamespace(
