@@ -29,6 +29,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         contenders = choose(_contenders(peers, history), options.only)
         _say(f"Learned waits for {options.taught} such jobs beforehand")
         arena.start(contenders)
-        arena.teach("vtrio-teacher", history, _terms(options, options.taught))
+        # Who learns has time to see the end of each.
+        lesson = replace(_terms(options, options.taught), limit=2 * options.limit)
+        arena.teach("vtrio-teacher", history, lesson)
         for turn in range(options.rounds):
             _say(f"round {turn + 1} of {options.rounds}")
             rounds.append(arena.round(contenders, _terms(options, options.waits)))
